@@ -1,0 +1,231 @@
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+/* Typical mail fits into the first block; larger needs get blocks of their own. */
+#define BLOCK_SIZE ((size_t)16 * 1024)
+#define KEEP_SIZE ((size_t)64 * 1024)
+
+struct block {
+	struct block *next;
+	size_t size; /* of data */
+	size_t used;
+	alignas(max_align_t) char data[];
+};
+
+struct cleanup {
+	struct cleanup *next;
+	void (*run)(void *object);
+	void *object;
+};
+
+struct arena {
+	struct block *blocks; /* the one being filled first */
+	struct cleanup *cleanups;
+	jmp_buf *boundary;
+	size_t cap;
+	size_t used;
+};
+
+struct arena *arena_new(size_t cap)
+{
+	struct arena *arena = calloc(1, sizeof(*arena));
+	if (arena != NULL)
+		arena->cap = cap;
+	return arena;
+}
+
+static void run_cleanups(struct arena *arena)
+{
+	/* A cleanup record lives in the arena, so it must not be touched after the blocks are gone. */
+	while (arena->cleanups != NULL) {
+		struct cleanup *first = arena->cleanups;
+		arena->cleanups = first->next;
+		first->run(first->object);
+	}
+}
+
+void arena_free(struct arena *arena)
+{
+	if (arena == NULL)
+		return;
+	run_cleanups(arena);
+	for (struct block *block = arena->blocks, *next; block != NULL; block = next) {
+		next = block->next;
+		free(block);
+	}
+	free(arena);
+}
+
+void arena_reset(struct arena *arena)
+{
+	run_cleanups(arena);
+	struct block *kept = NULL;
+	size_t kept_size = 0;
+	for (struct block *block = arena->blocks, *next; block != NULL; block = next) {
+		next = block->next;
+		if (kept_size + block->size > KEEP_SIZE) {
+			free(block);
+			continue;
+		}
+		kept_size += block->size;
+		block->used = 0;
+		block->next = kept;
+		kept = block;
+	}
+	arena->blocks = kept;
+	arena->used = 0;
+}
+
+jmp_buf *arena_set_boundary(struct arena *arena, jmp_buf *boundary)
+{
+	jmp_buf *former = arena->boundary;
+	arena->boundary = boundary;
+	return former;
+}
+
+static struct block *block_new(struct arena *arena, size_t need)
+{
+	size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	struct block *block = malloc(sizeof(*block) + size);
+	if (block == NULL)
+		return NULL;
+	block->size = size;
+	block->used = 0;
+	/* A block made for one large object is full at once: let the current one go on filling. */
+	if (need > BLOCK_SIZE && arena->blocks != NULL) {
+		block->next = arena->blocks->next;
+		arena->blocks->next = block;
+	} else {
+		block->next = arena->blocks;
+		arena->blocks = block;
+	}
+	return block;
+}
+
+/* After a reset several empty blocks may be at hand: bring a fitting one to the front. */
+static struct block *block_reuse(struct arena *arena, size_t need)
+{
+	for (struct block **link = &arena->blocks; *link != NULL; link = &(*link)->next) {
+		struct block *block = *link;
+		if (block->used == 0 && block->size >= need) {
+			*link = block->next;
+			block->next = arena->blocks;
+			arena->blocks = block;
+			return block;
+		}
+	}
+	return NULL;
+}
+
+void *arena_try_alloc(struct arena *arena, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size_t need = (size + align - 1) & ~(align - 1);
+	if (arena->cap != 0 && (need > arena->cap || arena->used > arena->cap - need))
+		return NULL;
+	struct block *block = arena->blocks;
+	if (block == NULL || block->size - block->used < need) {
+		block = block_reuse(arena, need);
+		if (block == NULL)
+			block = block_new(arena, need);
+		if (block == NULL)
+			return NULL;
+	}
+	void *p = block->data + block->used;
+	block->used += need;
+	arena->used += need;
+	return memset(p, 0, size);
+}
+
+static _Noreturn void out_of_memory(struct arena *arena)
+{
+	if (arena->boundary != NULL)
+		longjmp(*arena->boundary, 1);
+	fputs("trimilter: fatal: out of memory\n", stderr);
+	exit(EX_SOFTWARE);
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	void *p = arena_try_alloc(arena, size);
+	if (p == NULL)
+		out_of_memory(arena);
+	return p;
+}
+
+void *arena_alloc_array(struct arena *arena, size_t n, size_t size)
+{
+	if (size != 0 && n > SIZE_MAX / size)
+		out_of_memory(arena);
+	return arena_alloc(arena, n * size);
+}
+
+void *arena_grow(struct arena *arena, void *old, size_t *capacity, size_t n, size_t size)
+{
+	if (n <= *capacity)
+		return old;
+	size_t wanted = *capacity < 4 ? 8 : *capacity * 2;
+	if (wanted < n)
+		wanted = n;
+	void *grown = arena_alloc_array(arena, wanted, size);
+	if (old != NULL)
+		memcpy(grown, old, *capacity * size);
+	*capacity = wanted;
+	return grown;
+}
+
+struct str arena_dup(struct arena *arena, struct str s)
+{
+	char *copy = arena_alloc(arena, s.n + 1);
+	if (s.n > 0)
+		memcpy(copy, s.p, s.n);
+	return str_from(copy, s.n);
+}
+
+struct str arena_dup_lower(struct arena *arena, struct str s)
+{
+	char *copy = arena_alloc(arena, s.n + 1);
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = str_lower_char(s.p[i]);
+	return str_from(copy, s.n);
+}
+
+struct str arena_printf(struct arena *arena, const char *format, ...)
+{
+	va_list args, again;
+	va_start(args, format);
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	size_t length = n < 0 ? 0 : (size_t)n;
+	char *text = arena_alloc(arena, length + 1);
+	if (n > 0)
+		vsnprintf(text, length + 1, format, again);
+	va_end(again);
+	return str_from(text, length);
+}
+
+void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *object)
+{
+	struct cleanup *record = arena_try_alloc(arena, sizeof(*record));
+	if (record == NULL) {
+		/* The object would leak behind the jump. */
+		cleanup(object);
+		out_of_memory(arena);
+	}
+	*record = (struct cleanup){arena->cleanups, cleanup, object};
+	arena->cleanups = record;
+}
+
+size_t arena_used(const struct arena *arena)
+{
+	return arena->used;
+}

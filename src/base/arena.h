@@ -1,0 +1,69 @@
+/*
+ * Regional allocation: what belongs to one message (or one configuration) is
+ * allocated in one arena and given back in one stroke.
+ *
+ * Allocation never returns NULL. Past the cap, or when malloc fails, the arena
+ * jumps to its boundary, which the callback's entry has set; the callback then
+ * applies On-InternalError. Without a boundary (start-up, command line) the
+ * program says "out of memory" and exits 70.
+ *
+ * No jump may cross the frames of a foreign library: inside its hooks use
+ * arena_try_alloc(), return the library's own error, and set a flag.
+ * An arena belongs to one thread at a time.
+ */
+#ifndef TRIMILTER_BASE_ARENA_H
+#define TRIMILTER_BASE_ARENA_H
+
+#include <setjmp.h>
+#include <stddef.h>
+
+#include "base/str.h"
+
+struct arena;
+
+/**
+ * @cap  bytes that the arena may hold between two resets, 0 for no limit
+ * NULL when malloc fails. Free with arena_free(), which accepts NULL.
+ */
+struct arena *arena_new(size_t cap);
+void arena_free(struct arena *arena);
+
+/** Run the cleanups, last registered first, and forget all allocations; blocks over 64 KiB go back to malloc. */
+void arena_reset(struct arena *arena);
+
+/**
+ * Where to go when an allocation fails; NULL for nowhere. Returns the boundary set before, so that
+ * boundaries nest: set it after setjmp(), restore the former on every way out.
+ */
+jmp_buf *arena_set_boundary(struct arena *arena, jmp_buf *boundary);
+
+/** Zeroed, aligned for any type, never NULL. */
+void *arena_alloc(struct arena *arena, size_t size);
+/** The same for @n elements of @size bytes; an overflow of the product counts as out of memory. */
+void *arena_alloc_array(struct arena *arena, size_t n, size_t size);
+/** The same, but NULL instead of a jump. */
+void *arena_try_alloc(struct arena *arena, size_t size);
+
+#define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+#define ARENA_ARRAY(arena, n, type) ((type *)arena_alloc_array((arena), (n), sizeof(type)))
+
+/**
+ * Grow the array of *@capacity elements at @old (NULL at first) so that it holds at least @n; doubling.
+ * Returns the array, moved or not; the old place stays valid until the reset.
+ */
+void *arena_grow(struct arena *arena, void *old, size_t *capacity, size_t n, size_t size);
+
+/** A copy of @s in the arena; a NUL follows it, so that its p is a C string where it contains no NUL. */
+struct str arena_dup(struct arena *arena, struct str s);
+/** arena_dup() in ASCII lower case. */
+struct str arena_dup_lower(struct arena *arena, struct str s);
+/** printf into the arena; NUL-terminated like arena_dup(). */
+struct str arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** Call @cleanup(@object) at the next reset or free: how foreign handles (EVP, SPF) are released. */
+void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *object);
+
+/** Bytes handed out since the last reset. */
+size_t arena_used(const struct arena *arena);
+
+#endif
