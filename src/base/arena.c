@@ -145,7 +145,7 @@ void *arena_try_alloc(struct arena *arena, size_t size)
 	return memset(p, 0, size);
 }
 
-static _Noreturn void out_of_memory(struct arena *arena)
+_Noreturn void arena_fail(struct arena *arena)
 {
 	if (arena->boundary != NULL)
 		longjmp(*arena->boundary, 1);
@@ -157,14 +157,14 @@ void *arena_alloc(struct arena *arena, size_t size)
 {
 	void *p = arena_try_alloc(arena, size);
 	if (p == NULL)
-		out_of_memory(arena);
+		arena_fail(arena);
 	return p;
 }
 
 void *arena_alloc_array(struct arena *arena, size_t n, size_t size)
 {
 	if (size != 0 && n > SIZE_MAX / size)
-		out_of_memory(arena);
+		arena_fail(arena);
 	return arena_alloc(arena, n * size);
 }
 
@@ -219,7 +219,7 @@ void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *ob
 	if (record == NULL) {
 		/* The object would leak behind the jump. */
 		cleanup(object);
-		out_of_memory(arena);
+		arena_fail(arena);
 	}
 	*record = (struct cleanup){arena->cleanups, cleanup, object};
 	arena->cleanups = record;

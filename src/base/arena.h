@@ -63,6 +63,9 @@ struct str arena_printf(struct arena *arena, const char *format, ...) __attribut
 /** Call @cleanup(@object) at the next reset or free: how foreign handles (EVP, SPF) are released. */
 void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *object);
 
+/** Behave as if an allocation had failed: for a boundary that had to tidy up and passes the failure on. */
+_Noreturn void arena_fail(struct arena *arena);
+
 /** Bytes handed out since the last reset. */
 size_t arena_used(const struct arena *arena);
 

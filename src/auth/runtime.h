@@ -1,0 +1,36 @@
+/*
+ * Everything that the handling of a message reads: options, keys, tables,
+ * suffix list. Immutable and reference-counted; a reload makes a new one and a
+ * message keeps the one it started with.
+ */
+#ifndef TRIMILTER_AUTH_RUNTIME_H
+#define TRIMILTER_AUTH_RUNTIME_H
+
+#include <stdatomic.h>
+
+#include "auth/options.h"
+#include "dkim/options.h"
+#include "dmarc/options.h"
+#include "spf/options.h"
+
+struct arena;
+
+struct runtime {
+	atomic_uint references;
+	struct arena *arena; /* holds this and all below; handles are its cleanups */
+	struct auth_options auth;
+	struct dkim_verify_options dkim_verify;
+	struct dkim_sign_options dkim_sign;
+	struct spf_options spf;
+	struct dmarc_options dmarc;
+	struct {
+		unsigned timeout_ms; /* DNSTimeout */
+	} dns;
+};
+
+/** Defaults of every member, in an arena of its own, one reference for the caller. NULL: out of memory. */
+struct runtime *runtime_new(void);
+struct runtime *runtime_ref(struct runtime *runtime);
+void runtime_unref(struct runtime *runtime); /* accepts NULL */
+
+#endif

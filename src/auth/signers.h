@@ -1,0 +1,64 @@
+/*
+ * Whose mail is signed, and with which key: Domain/Selector/KeyFile, or
+ * KeyTable and SigningTable. Immutable once built; any thread.
+ *
+ * Look-ups are by hash and by suffix: a table of 100,000 domains costs what
+ * one of 10 costs.
+ */
+#ifndef TRIMILTER_AUTH_SIGNERS_H
+#define TRIMILTER_AUTH_SIGNERS_H
+
+#include "dkim/dkim.h"
+#include "message/address.h"
+#include "tables/dataset.h"
+
+struct signers;
+
+struct signers_source {
+	/* One key for some domains ... */
+	const struct str *domains; /* Domain, canonical */
+	size_t n_domains;
+	struct str selector;
+	struct str key_file;
+	bool subdomains; /* SubDomains: sign below the domains too */
+	/* ... or tables; NULL: not configured. With tables the above is not looked at. */
+	const struct dataset *key_table;     /* name -> domain:selector:keyfile; % for the author's domain */
+	const struct dataset *signing_table; /* user@host, host, .domain, user@*, * -> key name[:signer] */
+	/* Checks. */
+	unsigned minimum_key_bits;  /* RSA keys below it are errors; never below 1024 */
+	bool require_safe_keys;     /* a key file or its directory that others may read or write is an error, else a warning */
+	bool multiple_signatures;   /* every matching row of the signing table signs, not the first alone */
+	struct diag_place place;    /* of the option that named them */
+};
+
+/**
+ * Reads and checks every key up to 1,000 distinct ones; beyond that existence, owner and mode alone, and a
+ * key is parsed at first use. Every mistake goes to @diag: a missing, unreadable, unsafe or too small key, a row
+ * that names an unknown key, a malformed row. @arena must live as long as the signers.
+ */
+enum err signers_build(struct arena *arena, const struct signers_source *source, struct diag *diag,
+	struct signers **ret_signers);
+
+enum signers_outcome {
+	SIGNERS_FOUND,
+	SIGNERS_NO_MATCH,  /* this author's mail is not signed by us */
+	SIGNERS_KEY_BROKEN /* it should be signed, but the key cannot be had: never send it unsigned */
+};
+
+/**
+ * @author       the address whose mail is to be signed
+ * *ret_signers  in @arena, keys held until its reset; in table order
+ * *ret_why      for KEY_BROKEN, in @arena
+ * NULL @signers: NO_MATCH.
+ */
+enum signers_outcome signers_select(const struct signers *signers, struct arena *arena, const struct address *author,
+	const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why);
+
+/** Every distinct (domain, selector) with its key file, for testkey; calls @visit until it returns false. */
+struct signers_entry {
+	struct str name, domain, selector, key_file;
+};
+void signers_each(const struct signers *signers, bool (*visit)(void *context, const struct signers_entry *entry),
+	void *context);
+
+#endif

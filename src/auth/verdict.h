@@ -1,0 +1,41 @@
+/*
+ * What is to become of a message: plain data, made by policy, carried out by milter/effects.c,
+ * shown by trimilterctl.
+ */
+#ifndef TRIMILTER_AUTH_VERDICT_H
+#define TRIMILTER_AUTH_VERDICT_H
+
+#include "base/str.h"
+
+enum verdict_action { VERDICT_ACCEPT, VERDICT_REJECT, VERDICT_TEMPFAIL, VERDICT_QUARANTINE, VERDICT_DISCARD };
+
+const char *verdict_action_text(enum verdict_action action); /* "accept" ... as in the JSON of trimilterctl check */
+
+/** Delete the @ordinal-th field of that name (1 is the topmost); delete in the order given, which is bottom up. */
+struct verdict_deletion {
+	struct str name;
+	unsigned ordinal;
+};
+
+/** Insert at the very top; apply in the order given, so the last one ends up topmost. */
+struct verdict_insertion {
+	struct str name;
+	struct str value; /* begins with the space behind the colon; folded with "\n\t" */
+};
+
+struct verdict {
+	enum verdict_action action;
+	/* For REJECT and TEMPFAIL; empty otherwise. */
+	struct str reply_code;     /* "550" */
+	struct str enhanced_code;  /* "5.7.1" */
+	struct str reply_text;     /* US-ASCII, no '%' doubling, one line */
+	struct str quarantine_reason; /* for QUARANTINE */
+	/* Applied in any case but REJECT, TEMPFAIL, DISCARD: deletions first, then insertions. */
+	const struct verdict_deletion *deletions;
+	size_t n_deletions;
+	const struct verdict_insertion *insertions;
+	size_t n_insertions;
+	struct str log_line; /* "QID: client=... from=... ... action=..." */
+};
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * Data sets: the lists and tables that opendkim.conf and opendmarc.conf name.
+ *
+ *	file:/path   one entry a line, key and value apart by white space, '#' comments
+ *	refile:/path the same, keys may contain '*' (any run of bytes); first match in file order
+ *	csl:a,b,c    entries in the option itself; "key=value" where values are wanted
+ *	/path        a file:, as OpenDKIM takes it;  anything else: a csl:
+ *
+ * Read once, at start and at reload; immutable afterwards.
+ */
+#ifndef TRIMILTER_TABLES_DATASET_H
+#define TRIMILTER_TABLES_DATASET_H
+
+#include <stdbool.h>
+
+#include "base/diag.h"
+#include "base/err.h"
+
+enum dataset_kind { DATASET_FILE, DATASET_REFILE, DATASET_LIST };
+
+struct dataset_row {
+	struct str key;
+	struct str value; /* empty where the line has a key alone; else the rest of the line, trimmed */
+	struct diag_place place;
+};
+
+struct dataset {
+	enum dataset_kind kind;
+	struct str name; /* the specification, for messages */
+	struct dataset_row *rows;
+	size_t n;
+};
+
+/**
+ * @spec   as the option gives it; @place where that stands
+ * @arena  holds the rows
+ * ERR_CONFIG: what was wrong is in @diag. Reads files with the process's rights.
+ */
+enum err dataset_read(struct arena *arena, struct str spec, struct diag_place place, struct diag *diag,
+	struct dataset *ret_dataset);
+
+/** Does @text match @pattern, in which '*' stands for any run of bytes? Case-insensitive. Linear in text times stars. */
+bool dataset_pattern_matches(struct str pattern, struct str text);
+
+#endif
