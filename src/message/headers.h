@@ -11,6 +11,8 @@
 #include "base/arena.h"
 #include "base/str.h"
 
+struct map;
+
 struct header_field {
 	struct str name;  /* as spelled, without colon; white space before the colon is kept at its end */
 	struct str value; /* all behind the colon, without the final line break */
@@ -23,8 +25,10 @@ struct headers {
 	size_t n;
 	size_t capacity;
 	size_t bytes;   /* of names and values */
-	size_t dropped; /* fields beyond the limits */
+	size_t dropped;      /* fields beyond the limits */
+	size_t dropped_from; /* From fields among them: the author is then not certain */
 	size_t max_fields, max_bytes;
+	struct map *by_name; /* lower-case name -> the fields of that name, so that no look-up walks the store */
 };
 
 /** @max_fields, @max_bytes: beyond them fields are counted in dropped, not kept: a message must not buy our memory. */
