@@ -36,10 +36,19 @@ struct dataset {
  * @arena  holds the rows
  * ERR_CONFIG: what was wrong is in @diag. Reads files with the process's rights.
  */
-enum err dataset_read(struct arena *arena, struct str spec, struct diag_place place, struct diag *diag,
-	struct dataset *ret_dataset);
+enum err dataset_read(
+	struct arena *arena, struct str spec, struct diag_place place, struct diag *diag, struct dataset *ret_dataset);
 
-/** Does @text match @pattern, in which '*' stands for any run of bytes? Case-insensitive. Linear in text times stars. */
+/** The two readers below dataset_read(), for text at hand; they append to @dataset. @file is borrowed for good. Pure.
+ */
+void dataset_parse_lines(struct arena *arena, struct str text, const char *file, struct dataset *dataset);
+void dataset_parse_list(struct arena *arena, struct str list, struct diag_place place, struct dataset *dataset);
+
+/** All of a regular file, up to 256 MiB. ERR_IO: errno tells. Never blocks on a FIFO. */
+enum err dataset_read_file(struct arena *arena, const char *path, struct str *ret_text);
+
+/** Does @text match @pattern, in which '*' stands for any run of bytes? Case-insensitive. Linear in text times stars.
+ */
 bool dataset_pattern_matches(struct str pattern, struct str text);
 
 #endif
