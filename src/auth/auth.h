@@ -15,8 +15,9 @@
  *	auth_message_drop       always, at any time: done, aborted, or out of memory
  *
  * A message belongs to one thread at a time (consecutive calls may come from
- * different ones). Allocation failure jumps to the boundary of @arena; then call
- * auth_message_drop() and apply On-InternalError.
+ * different ones). Allocation failure jumps to the boundary of @arena; then apply
+ * On-InternalError, drop, reset. The arena's reset drops as well, so that nothing
+ * is lost when auth_message_new() itself jumps.
  */
 #ifndef TRIMILTER_AUTH_AUTH_H
 #define TRIMILTER_AUTH_AUTH_H
@@ -31,13 +32,13 @@
 
 /** What the MTA says of a message's sender; borrowed during the call. Empty: the MTA did not say. */
 struct auth_envelope {
-	struct ip client;         /* IP_NONE: local submission (pickup, sendmail command) */
-	struct str client_name;   /* as the MTA has verified it */
+	struct ip client;       /* IP_NONE: local submission (pickup, sendmail command) */
+	struct str client_name; /* as the MTA has verified it */
 	struct str helo;
-	struct str mail_from;     /* without brackets; empty: null sender */
-	struct str auth_user;     /* {auth_authen} */
-	struct str daemon_name;   /* {daemon_name} */
-	struct str mta_name;      /* {j} */
+	struct str mail_from;   /* without brackets; empty: null sender */
+	struct str auth_user;   /* {auth_authen} */
+	struct str daemon_name; /* {daemon_name} */
+	struct str mta_name;    /* {j} */
 };
 
 /** Called on another thread, perhaps before the call that made it necessary has returned. Must not block. */
@@ -79,17 +80,17 @@ enum auth_origin { AUTH_OUTSIDE, AUTH_AUTHENTICATED, AUTH_INTERNAL };
 
 struct auth_findings {
 	enum auth_origin origin;
-	bool judged;                    /* SPF and DMARC were evaluated */
+	bool judged; /* SPF and DMARC were evaluated */
 	bool spf_evaluated, dkim_verified, dmarc_evaluated;
-	struct spf_result spf;          /* MAIL FROM, or postmaster@HELO for the null sender */
+	struct spf_result spf; /* MAIL FROM, or postmaster@HELO for the null sender */
 	struct spf_result spf_helo;
 	const struct dkim_result *dkim;
 	size_t n_dkim;
 	struct dmarc_result dmarc;
 	struct author author;
 	size_t n_signatures_added;
-	size_t n_results_removed;       /* forged Authentication-Results of ours */
-	struct str results_value;       /* of our field; empty: none written */
+	size_t n_results_removed; /* forged Authentication-Results of ours */
+	struct str results_value; /* of our field; empty: none written */
 };
 
 const struct auth_findings *auth_findings(const struct auth_message *message);

@@ -16,7 +16,7 @@ struct signers;
 
 struct signers_source {
 	/* One key for some domains ... */
-	const struct str *domains; /* Domain, canonical */
+	const struct str *domains; /* Domain, canonical; "*": every author's own domain */
 	size_t n_domains;
 	struct str selector;
 	struct str key_file;
@@ -25,10 +25,11 @@ struct signers_source {
 	const struct dataset *key_table;     /* name -> domain:selector:keyfile; % for the author's domain */
 	const struct dataset *signing_table; /* user@host, host, .domain, user@*, * -> key name[:signer] */
 	/* Checks. */
-	unsigned minimum_key_bits;  /* RSA keys below it are errors; never below 1024 */
-	bool require_safe_keys;     /* a key file or its directory that others may read or write is an error, else a warning */
-	bool multiple_signatures;   /* every matching row of the signing table signs, not the first alone */
-	struct diag_place place;    /* of the option that named them */
+	unsigned minimum_key_bits; /* RSA keys below it are errors; never below 1024 */
+	bool require_safe_keys; /* a key file or its directory that others may read or write is an error, else a warning
+				 */
+	bool multiple_signatures; /* every matching row of the signing table signs, not the first alone */
+	struct diag_place place;  /* of the option that named them */
 };
 
 /**
@@ -36,8 +37,8 @@ struct signers_source {
  * key is parsed at first use. Every mistake goes to @diag: a missing, unreadable, unsafe or too small key, a row
  * that names an unknown key, a malformed row. @arena must live as long as the signers.
  */
-enum err signers_build(struct arena *arena, const struct signers_source *source, struct diag *diag,
-	struct signers **ret_signers);
+enum err signers_build(
+	struct arena *arena, const struct signers_source *source, struct diag *diag, struct signers **ret_signers);
 
 enum signers_outcome {
 	SIGNERS_FOUND,
@@ -56,9 +57,12 @@ enum signers_outcome signers_select(const struct signers *signers, struct arena 
 
 /** Every distinct (domain, selector) with its key file, for testkey; calls @visit until it returns false. */
 struct signers_entry {
-	struct str name, domain, selector, key_file;
+	struct str name;
+	struct str domain, selector; /* "%": the author's domain */
+	struct str key_file;         /* path, "%" in it likewise; empty: the key stands in the table itself */
+	struct str key_text;         /* which is then here */
 };
-void signers_each(const struct signers *signers, bool (*visit)(void *context, const struct signers_entry *entry),
-	void *context);
+void signers_each(
+	const struct signers *signers, bool (*visit)(void *context, const struct signers_entry *entry), void *context);
 
 #endif

@@ -26,9 +26,9 @@ struct verdict_insertion {
 struct verdict {
 	enum verdict_action action;
 	/* For REJECT and TEMPFAIL; empty otherwise. */
-	struct str reply_code;     /* "550" */
-	struct str enhanced_code;  /* "5.7.1" */
-	struct str reply_text;     /* US-ASCII, no '%' doubling, one line */
+	struct str reply_code;        /* "550" */
+	struct str enhanced_code;     /* "5.7.1" */
+	struct str reply_text;        /* US-ASCII, no '%' doubling, one line */
 	struct str quarantine_reason; /* for QUARANTINE */
 	/* Applied in any case but REJECT, TEMPFAIL, DISCARD: deletions first, then insertions. */
 	const struct verdict_deletion *deletions;

@@ -5,7 +5,8 @@
 
 #include "base/log.h"
 
-static void add(struct diag *diag, enum diag_severity severity, struct diag_place place, const char *format, va_list args)
+static void add(
+	struct diag *diag, enum diag_severity severity, struct diag_place place, const char *format, va_list args)
 {
 	char text[2048];
 	vsnprintf(text, sizeof(text), format, args);

@@ -36,8 +36,10 @@ static inline struct diag diag_in(struct arena *arena)
 	return (struct diag){.arena = arena};
 }
 
-void diag_error(struct diag *diag, struct diag_place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void diag_warning(struct diag *diag, struct diag_place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void diag_error(struct diag *diag, struct diag_place place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void diag_warning(struct diag *diag, struct diag_place place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /** Every entry to the log (base/log.h), in order. */
 void diag_log(const struct diag *diag);

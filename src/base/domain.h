@@ -10,7 +10,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-#define DOMAIN_MAX 253   /* bytes of a name as text, RFC 1035 section 2.3.4 */
+#define DOMAIN_MAX 253 /* bytes of a name as text, RFC 1035 section 2.3.4 */
 #define DOMAIN_LABEL_MAX 63
 
 /**

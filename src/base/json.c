@@ -52,8 +52,11 @@ void json_array_end(struct json *json)
 static size_t utf8_length(struct str s)
 {
 	unsigned char first = (unsigned char)s.p[0];
-	size_t n = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3
-		: first >= 0xf0 && first < 0xf5 ? 4 : 0;
+	size_t n = first < 0x80                    ? 1
+		   : first >= 0xc2 && first < 0xe0 ? 2
+		   : first >= 0xe0 && first < 0xf0 ? 3
+		   : first >= 0xf0 && first < 0xf5 ? 4
+						   : 0;
 	if (n == 0 || n > s.n)
 		return 0;
 	for (size_t i = 1; i < n; i++)

@@ -67,20 +67,21 @@ static void log_line(enum log_level level, const char *format, va_list args)
 	if (!atomic_load(&sink.quiet_stderr)) {
 		const char *program = atomic_load(&sink.program);
 		char out[LINE_SIZE + 128];
-		int n = snprintf(out, sizeof(out), "%s: %s%s\n", program != NULL ? program : "trimilter", words[level], line);
+		int n = snprintf(
+			out, sizeof(out), "%s: %s%s\n", program != NULL ? program : "trimilter", words[level], line);
 		/* One write, so that lines of several threads and processes do not mix. */
 		if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
 			return;
 	}
 }
 
-#define DEFINE_LOG(name, level)            \
-	void name(const char *format, ...)     \
-	{                                      \
-		va_list args;                      \
-		va_start(args, format);            \
-		log_line((level), format, args);   \
-		va_end(args);                      \
+#define DEFINE_LOG(name, level)                                                                                        \
+	void name(const char *format, ...)                                                                             \
+	{                                                                                                              \
+		va_list args;                                                                                          \
+		va_start(args, format);                                                                                \
+		log_line((level), format, args);                                                                       \
+		va_end(args);                                                                                          \
 	}
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)

@@ -20,7 +20,10 @@ struct str {
 
 /** A slice of a string literal, also in static initializers. */
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
-#define STR_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define STR_INIT(literal)                                                                                              \
+	{                                                                                                              \
+		"" literal, sizeof(literal) - 1                                                                        \
+	}
 /** The two arguments of "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p
 

@@ -1,0 +1,439 @@
+/*
+ * The way of one message through the three protocols. See auth.h for its life,
+ * job.h for what goes on beside it.
+ */
+#include "auth/auth.h"
+
+#include "auth/field.h"
+#include "auth/job.h"
+#include "auth/origin.h"
+#include "auth/policy.h"
+#include "auth/signers.h"
+#include "base/clock.h"
+#include "message/results.h"
+
+struct auth_message {
+	struct arena *arena;
+	struct runtime *runtime;
+	struct job *job;
+	int64_t now;         /* unix seconds */
+	int64_t deadline_ms; /* monotonic */
+	struct auth_envelope envelope;
+	struct origin origin;
+	struct headers headers;
+	struct dkim_body *body;
+	struct dkim_verifier *verifier;    /* NULL: nothing is verified */
+	const struct dkim_signer *signers; /* chosen at the end of the headers */
+	struct dkim_signing **signings;
+	size_t n_signers;
+	struct dkim_signer *signed_by; /* whose signature was added */
+	struct str signing_failure;    /* should be signed and cannot; empty: no */
+	struct str unsigned_why;
+	struct auth_findings findings;
+	struct verdict verdict;
+	bool body_ended, done;
+};
+
+typedef void answers_step(struct auth_message *message, struct answers *answers, struct str argument);
+
+/*
+ * Run @step with the answers in hand. The job's lock must not be lost when
+ * memory runs out in between, so the jump is caught here and passed on.
+ */
+static void with_answers(struct auth_message *message, answers_step *step, struct str argument)
+{
+	jmp_buf here;
+	jmp_buf *volatile outer = arena_set_boundary(message->arena, NULL);
+	struct answers *answers = job_lock(message->job, &here);
+	if (setjmp(here) != 0) {
+		job_unlock(message->job);
+		arena_set_boundary(message->arena, outer);
+		arena_fail(message->arena);
+	}
+	arena_set_boundary(message->arena, &here);
+	step(message, answers, argument);
+	arena_set_boundary(message->arena, outer);
+	job_unlock(message->job);
+}
+
+static struct auth_envelope envelope_dup(struct arena *arena, const struct auth_envelope *envelope)
+{
+	struct auth_envelope copy = *envelope;
+	copy.client_name = arena_dup(arena, envelope->client_name);
+	copy.helo = arena_dup(arena, envelope->helo);
+	copy.mail_from = arena_dup(arena, envelope->mail_from);
+	copy.auth_user = arena_dup(arena, envelope->auth_user);
+	copy.daemon_name = arena_dup(arena, envelope->daemon_name);
+	copy.mta_name = arena_dup(arena, envelope->mta_name);
+	return copy;
+}
+
+/* The domain that most often turns out to be the author's: of MAIL FROM, of HELO for the null sender. */
+static struct str envelope_domain(struct auth_message *message)
+{
+	struct address address;
+	struct str domain;
+	if (address_parse_path(message->arena, message->envelope.mail_from, &address))
+		return address.domain;
+	if (message->envelope.mail_from.n == 0 && domain_normalize(message->arena, message->envelope.helo, &domain))
+		return domain;
+	return STR("");
+}
+
+static void start_envelope_checks(struct auth_message *message, struct answers *answers, struct str domain)
+{
+	struct spf_query query = {
+		.identity = SPF_MAILFROM,
+		.client = message->envelope.client,
+		.helo = message->envelope.helo,
+		.mail_from = message->envelope.mail_from,
+		.now = message->now,
+	};
+	if (query.client.family != IP_NONE) {
+		job_start_spf(message->job, &query);
+		query.identity = SPF_HELO;
+		job_start_spf(message->job, &query);
+	}
+	if (domain.n > 0)
+		dmarc_want(&message->runtime->dmarc, domain, answers);
+	job_advance(message->job);
+}
+
+void auth_message_drop(struct auth_message *message)
+{
+	if (message == NULL)
+		return;
+	job_drop(message->job);
+	runtime_unref(message->runtime);
+	message->job = NULL;
+	message->runtime = NULL;
+}
+
+static void drop(void *message)
+{
+	auth_message_drop(message);
+}
+
+struct auth_message *auth_message_new(struct arena *arena, struct runtime *runtime, struct dns *dns, int64_t now,
+	const struct auth_envelope *envelope, auth_wake *wake, void *wake_context)
+{
+	const struct auth_options *options = &runtime->auth;
+	struct auth_message *message = ARENA_NEW(arena, struct auth_message);
+	message->arena = arena;
+	message->now = now;
+	message->deadline_ms = clock_monotonic_ms() + (int64_t)options->evaluation_timeout * 1000;
+	message->envelope = envelope_dup(arena, envelope);
+	message->origin = origin_of(options, &message->envelope);
+	message->findings.origin = message->origin.kind;
+	message->findings.judged = message->origin.judge;
+	headers_init(&message->headers, arena, options->maximum_headers, options->maximum_header_bytes);
+	message->body = dkim_body_new(arena);
+	if (message->origin.may_verify)
+		message->verifier = dkim_verifier_new(arena, &runtime->dkim_verify, now);
+	/* From here on the arena's reset gives back what is held outside of it. */
+	arena_on_reset(arena, drop, message);
+	message->job = job_new(dns, runtime->dns.timeout_ms, &runtime->spf, wake, wake_context);
+	if (message->job == NULL)
+		arena_fail(arena);
+	message->runtime = runtime_ref(runtime);
+	if (message->origin.judge)
+		with_answers(message, start_envelope_checks, envelope_domain(message));
+	return message;
+}
+
+void auth_rcpt(struct auth_message *message, struct str rcpt)
+{
+	/* Nothing depends on recipients yet; the milter protocol brings them anyway. */
+	(void)message;
+	(void)rcpt;
+}
+
+/* ---- header fields ---- */
+
+static void want_text(struct auth_message *message, struct answers *answers, struct str name)
+{
+	answers_want(answers, DNS_TXT, name);
+	job_advance(message->job);
+}
+
+static bool is_called(const struct header_field *field, struct str name)
+{
+	return str_ieq(header_field_name(field), name);
+}
+
+static void add_signature(struct auth_message *message, const struct header_field *field)
+{
+	struct str key_name = STR("");
+	dkim_verifier_add(message->verifier, field, &key_name);
+	if (key_name.n > 0)
+		with_answers(message, want_text, key_name);
+}
+
+void auth_header(struct auth_message *message, struct str name, struct str value)
+{
+	const struct header_field *field = headers_add(&message->headers, name, value);
+	/* What will be signed here needs no keys of others; the rest is asked for before the body comes. */
+	if (field != NULL && message->verifier != NULL && !message->origin.may_sign &&
+		is_called(field, STR("DKIM-Signature")))
+		add_signature(message, field);
+}
+
+static void want_author(struct auth_message *message, struct answers *answers, struct str unused)
+{
+	(void)unused;
+	const struct author *author = &message->findings.author;
+	const struct dmarc_options *options = &message->runtime->dmarc;
+	for (size_t i = 0; i < author->n_domains && i < options->maximum_author_domains; i++)
+		dmarc_want(options, author->domains[i], answers);
+	job_advance(message->job);
+}
+
+/* ---- signing ---- */
+
+static bool signed_before(struct auth_message *message, const struct dkim_signer *signer)
+{
+	const struct header_field *field;
+	for (size_t i = 0; (field = headers_from_bottom(&message->headers, STR("DKIM-Signature"), i)) != NULL; i++)
+		if (dkim_signed_by(message->arena, field, &message->headers, message->body, signer))
+			return true;
+	return false;
+}
+
+static void choose_signers(struct auth_message *message)
+{
+	const struct auth_options *options = &message->runtime->auth;
+	const struct author *author = &message->findings.author;
+	const struct dkim_signer *signers = NULL;
+	size_t n = 0;
+	if (author->outcome != AUTHOR_ONE && author->outcome != AUTHOR_SEVERAL) {
+		message->unsigned_why = str_of(author->reason);
+		return;
+	}
+	const struct address *address = &author->addresses[0];
+	switch (signers_select(options->signers, message->arena, address, &signers, &n, &message->signing_failure)) {
+	case SIGNERS_FOUND:
+		message->signers = signers;
+		message->n_signers = n;
+		break;
+	case SIGNERS_NO_MATCH:
+		message->unsigned_why = arena_printf(message->arena, "no signing table match for '%.*s@%.*s'",
+			STR_ARG(address->local_part), STR_ARG(address->domain));
+		break;
+	case SIGNERS_KEY_BROKEN:
+		break;
+	}
+}
+
+static void begin_signing(struct auth_message *message)
+{
+	choose_signers(message);
+	message->signings = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signing *);
+	for (size_t i = 0; i < message->n_signers; i++)
+		message->signings[i] = dkim_sign_begin(message->arena, &message->runtime->dkim_sign,
+			&message->signers[i], &message->headers, message->body, message->now);
+}
+
+static bool to_be_signed(const struct auth_message *message)
+{
+	return message->n_signers > 0 || message->signing_failure.n > 0;
+}
+
+static void begin_verifying(struct auth_message *message)
+{
+	const struct author *author = &message->findings.author;
+	if (message->origin.may_sign)
+		for (size_t i = 0; i < message->headers.n; i++)
+			if (is_called(&message->headers.fields[i], STR("DKIM-Signature")))
+				add_signature(message, &message->headers.fields[i]);
+	dkim_verifier_headers_done(
+		message->verifier, &message->headers, author->domains, author->n_domains, message->body);
+}
+
+void auth_headers_done(struct auth_message *message)
+{
+	author_find(message->arena, &message->headers, &message->findings.author);
+	if (message->origin.judge)
+		with_answers(message, want_author, STR(""));
+	if (message->origin.may_sign)
+		begin_signing(message);
+	/* What we sign ourselves is not verified as well, unless it is judged. */
+	if (to_be_signed(message) && !message->origin.judge)
+		message->verifier = NULL;
+	if (message->verifier != NULL)
+		begin_verifying(message);
+}
+
+bool auth_body(struct auth_message *message, struct str chunk)
+{
+	return dkim_body_add(message->body, chunk);
+}
+
+/* ---- the end ---- */
+
+static bool judge_spf(struct auth_message *message)
+{
+	struct auth_findings *findings = &message->findings;
+	if (!findings->judged || message->envelope.client.family == IP_NONE)
+		return true;
+	const struct spf_result *mail_from = job_spf(message->job, SPF_MAILFROM),
+				*helo = job_spf(message->job, SPF_HELO);
+	if (mail_from == NULL || helo == NULL)
+		return false;
+	findings->spf = *mail_from;
+	findings->spf_helo = *helo;
+	findings->spf_evaluated = true;
+	return true;
+}
+
+static bool judge_dkim(struct auth_message *message, struct answers *answers)
+{
+	struct auth_findings *findings = &message->findings;
+	if (message->verifier == NULL || findings->dkim_verified)
+		return true;
+	findings->dkim_verified = dkim_verifier_judge(message->verifier, answers, &findings->dkim, &findings->n_dkim);
+	return findings->dkim_verified;
+}
+
+static bool judge_dmarc(struct auth_message *message, struct answers *answers)
+{
+	struct auth_findings *findings = &message->findings;
+	const struct author *author = &findings->author;
+	if (!findings->judged)
+		return true;
+	struct dmarc_dkim_input *dkim = ARENA_ARRAY(message->arena, findings->n_dkim, struct dmarc_dkim_input);
+	for (size_t i = 0; i < findings->n_dkim; i++)
+		dkim[i] = (struct dmarc_dkim_input){
+			findings->dkim[i].domain, findings->dkim[i].status, findings->dkim[i].counts};
+	struct dmarc_input input = {
+		.author = author->outcome,
+		.author_reason = author->reason,
+		.author_domains = author->domains,
+		.n_author_domains = author->n_domains,
+		.dkim = dkim,
+		.n_dkim = findings->n_dkim,
+	};
+	if (findings->spf_evaluated) {
+		input.spf_domain = findings->spf.domain;
+		input.spf_status = findings->spf.status;
+	}
+	findings->dmarc_evaluated =
+		dmarc_evaluate(message->arena, &message->runtime->dmarc, &input, answers, &findings->dmarc);
+	return findings->dmarc_evaluated;
+}
+
+static void judge(struct auth_message *message, struct answers *answers, struct str unused)
+{
+	(void)unused;
+	if (job_failed(message->job))
+		arena_fail(message->arena);
+	if (clock_monotonic_ms() >= message->deadline_ms)
+		job_give_up(message->job);
+	do {
+		bool spf = judge_spf(message), dkim = judge_dkim(message, answers);
+		message->done = spf && dkim && judge_dmarc(message, answers);
+	} while (!message->done && job_advance(message->job));
+	job_set_waiting(message->job, !message->done);
+}
+
+/* Which of the arrived results fields claim to be ours; bottom up, as they are to be deleted. */
+static void find_forged_results(struct auth_message *message)
+{
+	const struct auth_options *options = &message->runtime->auth;
+	struct verdict *verdict = &message->verdict;
+	struct str *ids = ARENA_ARRAY(message->arena, options->n_own_ids + 1, struct str);
+	size_t n_ids = options->n_own_ids;
+	for (size_t i = 0; i < n_ids; i++)
+		ids[i] = options->own_ids[i];
+	if (domain_normalize(message->arena, message->envelope.mta_name, &ids[n_ids]))
+		n_ids++;
+	struct verdict_deletion *deletions = NULL;
+	size_t capacity = 0;
+	for (size_t i = message->headers.n; i > 0; i--) {
+		const struct header_field *field = &message->headers.fields[i - 1];
+		if (!is_called(field, STR("Authentication-Results")) ||
+			!results_claims(message->arena, field->value, ids, n_ids))
+			continue;
+		deletions =
+			arena_grow(message->arena, deletions, &capacity, verdict->n_deletions + 1, sizeof(*deletions));
+		deletions[verdict->n_deletions++] = (struct verdict_deletion){header_field_name(field), field->ordinal};
+	}
+	verdict->deletions = deletions;
+	message->findings.n_results_removed = verdict->n_deletions;
+}
+
+static void write_fields(struct auth_message *message)
+{
+	struct auth_findings *findings = &message->findings;
+	struct verdict_insertion *insertions =
+		ARENA_ARRAY(message->arena, message->n_signers + 1, struct verdict_insertion);
+	size_t n = 0;
+	message->signed_by = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signer);
+	for (size_t i = 0; i < message->n_signers; i++) {
+		struct str value;
+		if (signed_before(message, &message->signers[i]))
+			continue;
+		if (!dkim_sign_end(message->signings[i], &value)) {
+			message->signing_failure = arena_printf(message->arena, "signing failed (s=%.*s, d=%.*s)",
+				STR_ARG(message->signers[i].selector), STR_ARG(message->signers[i].domain));
+			continue;
+		}
+		insertions[n++] = (struct verdict_insertion){STR("DKIM-Signature"), value};
+		message->signed_by[findings->n_signatures_added++] = message->signers[i];
+	}
+	if (findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL)) {
+		findings->results_value =
+			field_results(message->arena, &message->runtime->auth, findings, &message->envelope);
+		insertions[n++] = (struct verdict_insertion){STR("Authentication-Results"), findings->results_value};
+	}
+	message->verdict.insertions = insertions;
+	message->verdict.n_insertions = n;
+}
+
+static void conclude(struct auth_message *message, struct str queue_id)
+{
+	const struct auth_options *options = &message->runtime->auth;
+	find_forged_results(message);
+	write_fields(message);
+	struct policy_input input = {
+		.findings = &message->findings,
+		.headers = &message->headers,
+		.signing_failed = message->signing_failure.n > 0,
+		.signing_failure = message->signing_failure,
+	};
+	struct logline_input line = {
+		.findings = &message->findings,
+		.envelope = &message->envelope,
+		.verdict = &message->verdict,
+		.signers = message->signed_by,
+		.n_signers = message->findings.n_signatures_added,
+		.queue_id = queue_id,
+	};
+	policy_decide(message->arena, options, &input, &message->verdict, &line.reason);
+	if (options->log_why && message->origin.may_sign)
+		line.unsigned_why = message->unsigned_why;
+	message->verdict.log_line = logline_write(message->arena, &line);
+}
+
+enum auth_step auth_end(struct auth_message *message, struct str queue_id, const struct verdict **ret_verdict)
+{
+	if (!message->body_ended) {
+		message->body_ended = true;
+		dkim_body_end(message->body);
+	}
+	with_answers(message, judge, STR(""));
+	if (!message->done)
+		return AUTH_WAITING;
+	conclude(message, queue_id);
+	*ret_verdict = &message->verdict;
+	return AUTH_DONE;
+}
+
+int64_t auth_deadline(const struct auth_message *message)
+{
+	return message->deadline_ms;
+}
+
+const struct auth_findings *auth_findings(const struct auth_message *message)
+{
+	return &message->findings;
+}

@@ -1,0 +1,243 @@
+#include "ctl/common.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "config/config.h"
+
+void ctl_init(struct ctl *ctl)
+{
+	*ctl = (struct ctl){.arena = arena_new(0), .now = clock_unix()};
+	if (ctl->arena != NULL)
+		return;
+	fputs("trimilterctl: out of memory\n", stderr);
+	exit(EX_SOFTWARE);
+}
+
+int ctl_usage_error(const char *verb, const char *format, ...)
+{
+	va_list args;
+	fprintf(stderr, "trimilterctl %s: ", verb);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry 'trimilterctl %s --help'.\n", verb);
+	return EX_USAGE;
+}
+
+static int bad_value(const char *option, const char *value, const char *wanted)
+{
+	fprintf(stderr, "trimilterctl: %s: \"%s\" is not %s\n", option, value, wanted);
+	return EX_USAGE;
+}
+
+static int take_dns_timeout(struct ctl *ctl, const char *argument)
+{
+	char *end;
+	double seconds = strtod(argument, &end);
+	if (end == argument || *end != '\0' || !(seconds > 0 && seconds <= 3600))
+		return bad_value("--dns-timeout", argument, "a number of seconds above 0 and up to 3600");
+	ctl->dns_timeout_ms = (unsigned)(seconds * 1000) > 0 ? (unsigned)(seconds * 1000) : 1;
+	return EX_OK;
+}
+
+static int take_now(struct ctl *ctl, const char *argument)
+{
+	uint64_t now;
+	if (!str_to_u64(str_of(argument), INT64_MAX, &now))
+		return bad_value("--now", argument, "a time in seconds since 1970");
+	ctl->now = (int64_t)now;
+	return EX_OK;
+}
+
+int ctl_option(struct ctl *ctl, int option, const char *argument)
+{
+	switch (option) {
+	case CTL_OPTION_JSON:
+		ctl->json = true;
+		return EX_OK;
+	case CTL_OPTION_NAMESERVER:
+		if (ctl->n_nameservers == sizeof(ctl->nameservers) / sizeof(*ctl->nameservers))
+			return bad_value("--nameserver", argument, "among the first 16");
+		ctl->nameservers[ctl->n_nameservers++] = str_of(argument);
+		return EX_OK;
+	case CTL_OPTION_DNS_TIMEOUT:
+		return take_dns_timeout(ctl, argument);
+	case CTL_OPTION_NOW:
+		return take_now(ctl, argument);
+	case 'c':
+		if (ctl->n_config_paths == sizeof(ctl->config_paths) / sizeof(*ctl->config_paths))
+			return bad_value("-c", argument, "among the first 16");
+		ctl->config_paths[ctl->n_config_paths++] = argument;
+		return EX_OK;
+	default:
+		return -1;
+	}
+}
+
+static void print_diag(const struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n; i++)
+		fprintf(stderr, "trimilterctl: %s: %.*s\n",
+			diag->entries[i].severity == DIAG_ERROR ? "error" : "warning", STR_ARG(diag->entries[i].text));
+}
+
+static int open_configuration(struct ctl *ctl, struct dns_options *ret_dns)
+{
+	struct diag diag = diag_in(ctl->arena);
+	const struct config *config = NULL;
+	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config);
+	if (err == ERR_OK) {
+		*ret_dns = *config_dns(config);
+		err = config_load(config, &diag, &ctl->runtime);
+	}
+	/* Without -c there is nothing that the user could mend. */
+	if (ctl->n_config_paths > 0 || err != ERR_OK)
+		print_diag(&diag);
+	return err_exit_status(err);
+}
+
+int ctl_open(struct ctl *ctl)
+{
+	struct dns_options dns_options = {0};
+	char error[DNS_ERROR_SIZE];
+	int status = open_configuration(ctl, &dns_options);
+	if (status != EX_OK)
+		return status;
+	if (ctl->n_nameservers > 0) {
+		dns_options.nameservers = ctl->nameservers;
+		dns_options.n_nameservers = ctl->n_nameservers;
+		dns_options.zone_file = STR("");
+	}
+	if (ctl->dns_timeout_ms > 0) {
+		dns_options.timeout_ms = ctl->dns_timeout_ms;
+		ctl->runtime->dns.timeout_ms = ctl->dns_timeout_ms;
+	}
+	enum err err = dns_new(&dns_options, &ctl->dns, error);
+	if (err == ERR_OK)
+		return EX_OK;
+	fprintf(stderr, "trimilterctl: %s\n", error);
+	return err_exit_status(err);
+}
+
+int ctl_close(struct ctl *ctl, int status)
+{
+	dns_free(ctl->dns);
+	runtime_unref(ctl->runtime);
+	arena_free(ctl->arena);
+	return status;
+}
+
+void ctl_print(const struct buf *out)
+{
+	fwrite(out->p, 1, out->n, stdout);
+	fputc('\n', stdout);
+}
+
+static struct str or_null(struct str s)
+{
+	return s.n > 0 ? s : (struct str){NULL, 0};
+}
+
+void ctl_json_spf(struct json *json, const char *key, const struct spf_result *result)
+{
+	json_object_begin(json, key);
+	json_cstr(json, "result", spf_status_text(result->status));
+	json_cstr(json, "identity", result->identity == SPF_HELO ? "helo" : "mailfrom");
+	json_str(json, "domain", or_null(result->domain));
+	json_str(json, "mechanism", or_null(result->mechanism));
+	json_str(json, "explanation", or_null(result->explanation));
+	json_cstr(json, "reason", result->reason);
+	json_int(json, "lookups", result->lookups);
+	json_int(json, "voids", result->voids);
+	json_object_end(json);
+}
+
+static const char *discovery_text(const struct dmarc_options *options)
+{
+	return options->discovery == DMARC_PSL ? "psl" : "treewalk";
+}
+
+void ctl_json_dmarc(struct json *json, const char *key, const struct dmarc_options *options,
+	const struct dmarc_input *input, const struct dmarc_result *result)
+{
+	json_object_begin(json, key);
+	json_cstr(json, "result", dmarc_status_text(result->status));
+	json_cstr(json, "disposition", dmarc_policy_text(result->disposition));
+	json_cstr(json, "policy", dmarc_policy_text(result->policy));
+	json_array_begin(json, "author_domains");
+	for (size_t i = 0; i < input->n_author_domains; i++)
+		json_str(json, NULL, input->author_domains[i]);
+	json_array_end(json);
+	json_str(json, "organizational_domain", or_null(result->organizational_domain));
+	json_str(json, "policy_domain", or_null(result->policy_domain));
+	json_cstr(json, "discovery", discovery_text(options));
+	json_bool(json, "spf_aligned", result->spf_aligned);
+	json_bool(json, "dkim_aligned", result->dkim_aligned);
+	json_bool(json, "testing", result->testing);
+	json_str(json, "record", or_null(result->record));
+	json_cstr(json, "reason", result->reason);
+	json_array_begin(json, "queries");
+	for (size_t i = 0; i < result->n_queries; i++)
+		json_str(json, NULL, result->queries[i]);
+	json_array_end(json);
+	json_object_end(json);
+}
+
+void ctl_text_row(struct buf *out, const char *label, struct str value)
+{
+	if (value.n == 0)
+		return;
+	buf_printf(out, "  %-13s", label);
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.p[i];
+		if (c < ' ' || c == 0x7f)
+			buf_printf(out, "\\x%02X", c);
+		else
+			buf_add_char(out, (char)c);
+	}
+	buf_add_char(out, '\n');
+}
+
+void ctl_text_spf(struct buf *out, const char *heading, const struct spf_result *result)
+{
+	buf_printf(out, "%s: %s\n", heading, spf_status_text(result->status));
+	ctl_text_row(out, "domain", result->domain);
+	ctl_text_row(out, "matched", result->mechanism);
+	ctl_text_row(out, "reason", str_of(result->reason));
+	ctl_text_row(out, "explanation", result->explanation);
+	ctl_text_row(out, "look-ups",
+		arena_printf(out->arena, "%u of 10, %u without an answer", result->lookups, result->voids));
+}
+
+static struct str aligned_by(const struct dmarc_result *result)
+{
+	if (result->spf_aligned && result->dkim_aligned)
+		return STR("SPF and DKIM");
+	if (result->spf_aligned || result->dkim_aligned)
+		return result->spf_aligned ? STR("SPF") : STR("DKIM");
+	return STR("nothing");
+}
+
+void ctl_text_dmarc(struct buf *out, const struct dmarc_options *options, const struct dmarc_input *input,
+	const struct dmarc_result *result)
+{
+	buf_printf(out, "DMARC: %s\n", dmarc_status_text(result->status));
+	for (size_t i = 0; i < input->n_author_domains; i++)
+		ctl_text_row(out, "author", input->author_domains[i]);
+	ctl_text_row(out, "organization", result->organizational_domain);
+	ctl_text_row(out, "policy from", result->policy_domain);
+	ctl_text_row(out, "record", result->record);
+	ctl_text_row(out, "policy", str_of(dmarc_policy_text(result->policy)));
+	if (result->testing)
+		ctl_text_row(out, "testing", STR("the record says t=y: one step milder"));
+	ctl_text_row(out, "aligned by", aligned_by(result));
+	ctl_text_row(out, "disposition", str_of(dmarc_policy_text(result->disposition)));
+	ctl_text_row(out, "reason", str_of(result->reason));
+	ctl_text_row(out, "discovery", str_of(discovery_text(options)));
+	for (size_t i = 0; i < result->n_queries; i++)
+		ctl_text_row(out, i == 0 ? "asked for" : "", result->queries[i]);
+}

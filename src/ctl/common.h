@@ -1,0 +1,77 @@
+/*
+ * What the evaluating verbs share: their common options, what they evaluate
+ * with, and how they show what was found.
+ */
+#ifndef TRIMILTER_CTL_COMMON_H
+#define TRIMILTER_CTL_COMMON_H
+
+#include <getopt.h>
+
+#include "auth/auth.h"
+#include "base/json.h"
+#include "dns/dns.h"
+
+struct ctl {
+	struct arena *arena;
+	bool json;
+	int64_t now;
+	struct str nameservers[16];
+	size_t n_nameservers;
+	unsigned dns_timeout_ms; /* 0: the configuration's */
+	const char *config_paths[16];
+	size_t n_config_paths;
+	struct runtime *runtime; /* after ctl_open() */
+	struct dns *dns;
+};
+
+/* Values of the common options in a verb's getopt_long() table; its own begin at CTL_OPTION_OWN. */
+enum { CTL_OPTION_JSON = 256, CTL_OPTION_NAMESERVER, CTL_OPTION_DNS_TIMEOUT, CTL_OPTION_NOW, CTL_OPTION_OWN = 512 };
+
+/* clang-format off */
+#define CTL_COMMON_OPTIONS \
+	{"json", no_argument, NULL, CTL_OPTION_JSON}, \
+	{"nameserver", required_argument, NULL, CTL_OPTION_NAMESERVER}, \
+	{"dns-timeout", required_argument, NULL, CTL_OPTION_DNS_TIMEOUT}, \
+	{"now", required_argument, NULL, CTL_OPTION_NOW}, \
+	{"config", required_argument, NULL, 'c'}
+#define CTL_COMMON_USAGE \
+	"  --json                   one JSON object instead of text\n" \
+	"  --nameserver ADDR[@PORT] ask this server and no other; may be repeated\n" \
+	"  --dns-timeout SECONDS    how long to wait for one answer\n" \
+	"  --now UNIXTIME           the time to evaluate for\n" \
+	"  -c FILE                  read this configuration; may be repeated\n"
+/* clang-format on */
+
+/** Zeroed, with an arena; NULL pointers elsewhere. */
+void ctl_init(struct ctl *ctl);
+
+/**
+ * Take @option of getopt_long() if it is a common one. EX_OK: taken; EX_USAGE: bad value, said on stderr;
+ * -1: not a common option.
+ */
+int ctl_option(struct ctl *ctl, int option, const char *argument);
+
+/** Configuration, keys and resolver. An exit status; what is wrong has then been said on stderr. */
+int ctl_open(struct ctl *ctl);
+/** Release all, pass @status through. */
+int ctl_close(struct ctl *ctl, int status);
+
+/** "trimilterctl VERB: TEXT" on standard error, and how to get help. Returns EX_USAGE. */
+int ctl_usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** Print what was built with json_to(&buf), and a newline. */
+void ctl_print(const struct buf *out);
+
+/* The objects of the contract; @key NULL at the top level. */
+void ctl_json_spf(struct json *json, const char *key, const struct spf_result *result);
+void ctl_json_dmarc(struct json *json, const char *key, const struct dmarc_options *options,
+	const struct dmarc_input *input, const struct dmarc_result *result);
+
+/* The same for people: a heading with the result, then rows "  label   value". */
+void ctl_text_spf(struct buf *out, const char *heading, const struct spf_result *result);
+void ctl_text_dmarc(struct buf *out, const struct dmarc_options *options, const struct dmarc_input *input,
+	const struct dmarc_result *result);
+/** A row; nothing where @value is empty. Bytes that a terminal could act upon are shown as \xHH. */
+void ctl_text_row(struct buf *out, const char *label, struct str value);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * The verbs of trimilterctl. Each gets its own words, argv[0] being the verb, and returns an exit status of sysexits.h.
+ */
+#ifndef TRIMILTER_CTL_VERBS_H
+#define TRIMILTER_CTL_VERBS_H
+
+int ctl_spf(int argc, char **argv);
+int ctl_dmarc(int argc, char **argv);
+int ctl_check(int argc, char **argv);
+int ctl_genkey(int argc, char **argv);
+int ctl_testkey(int argc, char **argv);
+int ctl_conf(int argc, char **argv);
+
+#endif
