@@ -33,4 +33,7 @@ struct runtime *runtime_new(void);
 struct runtime *runtime_ref(struct runtime *runtime);
 void runtime_unref(struct runtime *runtime); /* accepts NULL */
 
+/** The host's name, canonical and with its domain where that can be found; "localhost" for want of better. */
+struct str runtime_host_name(struct arena *arena);
+
 #endif

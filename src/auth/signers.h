@@ -26,10 +26,10 @@ struct signers_source {
 	const struct dataset *signing_table; /* user@host, host, .domain, user@*, * -> key name[:signer] */
 	/* Checks. */
 	unsigned minimum_key_bits; /* RSA keys below it are errors; never below 1024 */
-	bool require_safe_keys; /* a key file or its directory that others may read or write is an error, else a warning
-				 */
-	bool multiple_signatures; /* every matching row of the signing table signs, not the first alone */
-	struct diag_place place;  /* of the option that named them */
+	bool require_safe_keys;    /* a key that others may read, or replace, is an error, else a warning */
+	bool multiple_signatures;  /* every matching row of the signing table signs, not the first alone */
+	struct str base_directory; /* where relative key paths start; empty: the working directory */
+	struct diag_place place;   /* of the option that named them */
 };
 
 /**
