@@ -20,6 +20,8 @@ void dmarc_suffixes_free(struct dmarc_suffixes *suffixes); /* accepts NULL */
  * suffix or nothing is known. In @arena. RFC 7489 section 3.2
  */
 struct str dmarc_suffixes_organizational(const struct dmarc_suffixes *suffixes, struct arena *arena, struct str domain);
+/** How many of @domain's last labels that is; needs no memory. */
+size_t dmarc_suffixes_organizational_labels(const struct dmarc_suffixes *suffixes, struct str domain);
 bool dmarc_suffixes_is_suffix(const struct dmarc_suffixes *suffixes, struct arena *arena, struct str domain);
 
 #endif
