@@ -1,0 +1,216 @@
+/*
+ * What becomes of a message, for each thing that can be found and each wish of the operator's.
+ */
+#include "test.h"
+
+#include "auth/policy.h"
+
+enum option {
+	DEFAULTS = 0,
+	REJECT = 1,
+	HOLD = 2,
+	QREJECT = 4,
+	MONITOR = 8,
+	DNS_ACCEPT = 16,
+	REQUIRED = 32,
+	NOMULTI = 64
+};
+
+static struct auth_options options_of(int wanted)
+{
+	return (struct auth_options){
+		.enforce = !(wanted & MONITOR),
+		.reject_failures = (wanted & REJECT) != 0,
+		.quarantine_action = wanted & HOLD      ? AUTH_QUARANTINE_HOLD
+				     : wanted & QREJECT ? AUTH_QUARANTINE_REJECT
+							: AUTH_QUARANTINE_ACCEPT,
+		.on_dns_error = wanted & DNS_ACCEPT ? AUTH_ON_ERROR_ACCEPT : AUTH_ON_ERROR_TEMPFAIL,
+		.required_headers = (wanted & REQUIRED) != 0,
+		.reject_multi_value_from = (wanted & NOMULTI) != 0,
+	};
+}
+
+struct row {
+	const char *what;
+	int options;
+	enum dmarc_status dmarc;
+	enum dmarc_policy disposition;
+	enum spf_status spf;
+	const char *spf_domain;
+	enum dkim_status dkim;
+	const char *dkim_domain;
+	enum verdict_action action;
+	const char *reply; /* code and enhanced code; NULL: none */
+};
+
+static const struct row rows[] = {
+	{"p=reject is refused only where the operator says so", REJECT, DMARC_FAIL, DMARC_P_REJECT, SPF_FAIL,
+		"example.com", DKIM_FAIL, "example.com", VERDICT_REJECT, "550 5.7.1"},
+	{"without RejectFailures p=reject is accepted", DEFAULTS, DMARC_FAIL, DMARC_P_REJECT, SPF_FAIL, "example.com",
+		DKIM_FAIL, "example.com", VERDICT_ACCEPT, NULL},
+	{"without RejectFailures p=reject takes QuarantineAction", HOLD, DMARC_FAIL, DMARC_P_REJECT, SPF_NONE, "",
+		DKIM_NONE, "", VERDICT_QUARANTINE, NULL},
+	{"p=quarantine is held", REJECT | HOLD, DMARC_FAIL, DMARC_P_QUARANTINE, SPF_NONE, "", DKIM_NONE, "",
+		VERDICT_QUARANTINE, NULL},
+	{"p=quarantine is accepted by default", REJECT, DMARC_FAIL, DMARC_P_QUARANTINE, SPF_NONE, "", DKIM_NONE, "",
+		VERDICT_ACCEPT, NULL},
+	{"QuarantineAction reject", QREJECT, DMARC_FAIL, DMARC_P_QUARANTINE, SPF_NONE, "", DKIM_NONE, "",
+		VERDICT_REJECT, "550 5.7.1"},
+	{"p=none is delivered", REJECT | HOLD, DMARC_FAIL, DMARC_P_NONE, SPF_NONE, "", DKIM_NONE, "", VERDICT_ACCEPT,
+		NULL},
+	{"a pass is accepted whatever the policy", REJECT | HOLD, DMARC_PASS, DMARC_P_NONE, SPF_TEMPERROR,
+		"example.com", DKIM_PASS, "example.com", VERDICT_ACCEPT, NULL},
+	{"monitor-only never refuses", REJECT | MONITOR, DMARC_FAIL, DMARC_P_REJECT, SPF_FAIL, "example.com", DKIM_FAIL,
+		"example.com", VERDICT_ACCEPT, NULL},
+	{"monitor-only never defers", REJECT | MONITOR, DMARC_TEMPERROR, DMARC_P_NONE, SPF_TEMPERROR, "example.com",
+		DKIM_NONE, "", VERDICT_ACCEPT, NULL},
+	{"an unknown policy is deferred where it could have meant rejection", REJECT, DMARC_TEMPERROR, DMARC_P_NONE,
+		SPF_FAIL, "example.com", DKIM_NONE, "", VERDICT_TEMPFAIL, "451 4.7.5"},
+	{"an unknown policy is accepted where nothing would be done anyway", DEFAULTS, DMARC_TEMPERROR, DMARC_P_NONE,
+		SPF_FAIL, "example.com", DKIM_NONE, "", VERDICT_ACCEPT, NULL},
+	{"On-DNSError accept", REJECT | DNS_ACCEPT, DMARC_TEMPERROR, DMARC_P_NONE, SPF_FAIL, "example.com", DKIM_NONE,
+		"", VERDICT_ACCEPT, NULL},
+	{"a key that could not be had might have aligned: never refused for good", REJECT, DMARC_FAIL, DMARC_P_REJECT,
+		SPF_FAIL, "evil.example", DKIM_TEMPERROR, "mail.example.com", VERDICT_TEMPFAIL, "451 4.7.5"},
+	{"the same for SPF", HOLD, DMARC_FAIL, DMARC_P_QUARANTINE, SPF_TEMPERROR, "example.com", DKIM_NONE, "",
+		VERDICT_TEMPFAIL, "451 4.7.5"},
+	{"a stranger's silent name server does not save a forgery", REJECT, DMARC_FAIL, DMARC_P_REJECT, SPF_TEMPERROR,
+		"evil.example", DKIM_TEMPERROR, "notexample.com", VERDICT_REJECT, "550 5.7.1"},
+	{"permerror is no ground for rejection", REJECT | HOLD, DMARC_PERMERROR, DMARC_P_NONE, SPF_NONE, "", DKIM_NONE,
+		"", VERDICT_ACCEPT, NULL},
+	{"no policy found", REJECT | HOLD, DMARC_NONE, DMARC_P_NONE, SPF_FAIL, "example.com", DKIM_NONE, "",
+		VERDICT_ACCEPT, NULL},
+};
+
+static struct str decide(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
+	struct verdict *ret_verdict)
+{
+	struct str reason;
+	policy_decide(arena, options, input, ret_verdict, &reason);
+	return ret_verdict->reply_code.n == 0 ? STR("")
+					      : arena_printf(arena, "%.*s %.*s", STR_ARG(ret_verdict->reply_code),
+							STR_ARG(ret_verdict->enhanced_code));
+}
+
+static void each_finding_has_its_action(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct row *row = &rows[i];
+		struct dkim_result dkim = {.status = row->dkim, .domain = str_of(row->dkim_domain)};
+		struct auth_findings findings = {
+			.judged = true,
+			.spf_evaluated = true,
+			.dkim_verified = true,
+			.dmarc_evaluated = true,
+			.spf = {.status = row->spf, .domain = str_of(row->spf_domain)},
+			.dkim = &dkim,
+			.n_dkim = 1,
+			.dmarc = {.status = row->dmarc,
+				.disposition = row->disposition,
+				.author_domain = STR("example.com"),
+				.organizational_domain = STR("example.com")},
+			.author = {.outcome = AUTHOR_ONE, .n_fields = 1},
+		};
+		struct headers headers = {0};
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = options_of(row->options);
+		struct verdict verdict = {0};
+		struct str reply = decide(arena, &options, &input, &verdict);
+		check_str(row->what, str_of(verdict_action_text(verdict.action)), verdict_action_text(row->action));
+		check_str(row->what, reply, row->reply != NULL ? row->reply : "");
+		check_int(row->what, verdict.quarantine_reason.n > 0, row->action == VERDICT_QUARANTINE);
+	}
+	arena_free(arena);
+}
+
+static void mail_that_is_ours_is_refused_for_nothing_but_a_broken_key(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct auth_findings findings = {
+		.judged = false, .dmarc = {.status = DMARC_FAIL, .disposition = DMARC_P_REJECT}};
+	struct headers headers = {0};
+	struct policy_input input = {.findings = &findings, .headers = &headers};
+	struct auth_options options = options_of(REJECT | HOLD | REQUIRED);
+	struct verdict verdict = {0};
+	decide(arena, &options, &input, &verdict);
+	assert_int_equal(verdict.action, VERDICT_ACCEPT);
+	input.signing_failed = true;
+	input.signing_failure = STR("key gone");
+	check_str("broken key", decide(arena, &options, &input, &verdict), "451 4.7.5");
+	assert_int_equal(verdict.action, VERDICT_TEMPFAIL);
+	options.enforce = false;
+	decide(arena, &options, &input, &verdict);
+	assert_int_equal(verdict.action, VERDICT_TEMPFAIL);
+	arena_free(arena);
+}
+
+static void headers_can_be_required(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int options;
+		size_t n_from;
+		enum author_outcome outcome;
+		bool has_date;
+		enum verdict_action action;
+	} cases[] = {
+		{"all is there", REQUIRED | NOMULTI, 1, AUTHOR_ONE, true, VERDICT_ACCEPT},
+		{"no From, not asked for", DEFAULTS, 0, AUTHOR_NONE, true, VERDICT_ACCEPT},
+		{"no From", REQUIRED, 0, AUTHOR_NONE, true, VERDICT_REJECT},
+		{"two From fields", REQUIRED, 2, AUTHOR_MALFORMED, true, VERDICT_REJECT},
+		{"unreadable From", REQUIRED, 1, AUTHOR_MALFORMED, true, VERDICT_REJECT},
+		{"no Date", REQUIRED, 1, AUTHOR_ONE, false, VERDICT_REJECT},
+		{"several domains are allowed by RFC 5322", REQUIRED, 1, AUTHOR_SEVERAL, true, VERDICT_ACCEPT},
+		{"several domains", NOMULTI, 1, AUTHOR_SEVERAL, true, VERDICT_REJECT},
+		{"two From fields name several", NOMULTI, 2, AUTHOR_MALFORMED, true, VERDICT_REJECT},
+		{"monitor-only", REQUIRED | NOMULTI | MONITOR, 2, AUTHOR_MALFORMED, false, VERDICT_ACCEPT},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct auth_findings findings = {
+			.judged = true,
+			.author = {.outcome = cases[i].outcome, .reason = "unreadable", .n_fields = cases[i].n_from},
+		};
+		struct headers headers;
+		headers_init(&headers, arena, 100, 10000);
+		if (cases[i].has_date)
+			headers_add(&headers, STR("date"), STR(" today"));
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = options_of(cases[i].options);
+		struct verdict verdict = {0};
+		decide(arena, &options, &input, &verdict);
+		check_int(cases[i].what, verdict.action, cases[i].action);
+	}
+	arena_free(arena);
+}
+
+static void what_was_not_read_is_not_let_in(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct auth_findings findings = {0};
+	struct headers headers;
+	headers_init(&headers, arena, 1, 10000);
+	headers_add(&headers, STR("a"), STR(" b"));
+	headers_add(&headers, STR("Authentication-Results"), STR(" us; dmarc=pass"));
+	struct policy_input input = {.findings = &findings, .headers = &headers};
+	struct auth_options options = options_of(MONITOR);
+	struct verdict verdict = {0};
+	check_str("reply", decide(arena, &options, &input, &verdict), "552 5.3.4");
+	arena_free(arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_finding_has_its_action),
+		cmocka_unit_test(mail_that_is_ours_is_refused_for_nothing_but_a_broken_key),
+		cmocka_unit_test(headers_can_be_required),
+		cmocka_unit_test(what_was_not_read_is_not_let_in),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
