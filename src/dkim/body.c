@@ -54,13 +54,28 @@ static struct stream *stream_of(struct dkim_body *body, enum dkim_canonicalizati
 	return stream;
 }
 
-const struct dkim_body_hash *dkim_body_want(struct dkim_body *body, enum dkim_canonicalization how, uint64_t limit)
+static struct dkim_body_hash *find_hash(const struct stream *stream, uint64_t limit)
 {
-	struct stream *stream = stream_of(body, how);
 	for (struct dkim_body_hash *hash = stream->hashes; hash != NULL; hash = hash->next)
 		if (hash->limit == limit)
 			return hash;
-	struct dkim_body_hash *hash = ARENA_NEW(body->arena, struct dkim_body_hash);
+	return NULL;
+}
+
+const struct dkim_body_hash *dkim_body_find(
+	const struct dkim_body *body, enum dkim_canonicalization how, uint64_t limit)
+{
+	const struct stream *stream = body->streams[how];
+	return body->ended && stream != NULL ? find_hash(stream, limit) : NULL;
+}
+
+const struct dkim_body_hash *dkim_body_want(struct dkim_body *body, enum dkim_canonicalization how, uint64_t limit)
+{
+	struct stream *stream = stream_of(body, how);
+	struct dkim_body_hash *hash = find_hash(stream, limit);
+	if (hash != NULL)
+		return hash;
+	hash = ARENA_NEW(body->arena, struct dkim_body_hash);
 	hash->limit = limit;
 	hash->sha256 = sha256_new(body->arena);
 	hash->next = stream->hashes;

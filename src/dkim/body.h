@@ -24,4 +24,8 @@ struct dkim_body_hash {
 /** Before the first chunk. Shared with whoever asks for the same; complete after dkim_body_end(). */
 const struct dkim_body_hash *dkim_body_want(struct dkim_body *body, enum dkim_canonicalization how, uint64_t limit);
 
+/** NULL: nobody has asked for it, or dkim_body_end() was not called yet. */
+const struct dkim_body_hash *dkim_body_find(
+	const struct dkim_body *body, enum dkim_canonicalization how, uint64_t limit);
+
 #endif

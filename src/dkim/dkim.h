@@ -138,19 +138,14 @@ struct dkim_signing *dkim_sign_begin(struct arena *arena, const struct dkim_sign
  */
 bool dkim_sign_end(struct dkim_signing *signing, struct str *ret_value);
 
-/* ---- our own signatures on mail that comes by again ---- */
-
-/** A signature field that was made with one of our keys over these headers; the body is still to be compared. */
-struct dkim_own;
-
 /**
- * Headers are complete. Looks for a signature with @signer's d= and s= that has not expired and verifies with its key over
- * the headers (no DNS), and registers its body hash with @body. NULL: there is none; sign. @now seconds since 1970
+ * Was this signature field made with @signer's key over these headers and this body? Then it need not be repeated.
+ * After dkim_body_end(). No DNS; cheap for fields of others.
+ *
+ * Only bodies that were hashed anyway are compared, that is in the canonicalization of a signature that is being
+ * made: call after dkim_sign_begin(). One with another canonicalization, with l= or x= counts as not ours.
  */
-const struct dkim_own *dkim_own_find(struct arena *arena, const struct dkim_signer *signer,
-	const struct headers *headers, struct dkim_body *body, int64_t now);
-
-/** After dkim_body_end(): the whole body is the one that was signed, so the signature stands and need not be repeated. */
-bool dkim_own_stands(const struct dkim_own *own);
+bool dkim_signed_by(struct arena *arena, const struct header_field *signature, const struct headers *headers,
+	struct dkim_body *body, const struct dkim_signer *signer);
 
 #endif
