@@ -9,15 +9,15 @@
 #include "base/str.h"
 
 struct milter_options {
-	struct str socket;      /* Socket, normalised: "inet:PORT@HOST", "inet6:PORT@HOST", "local:PATH" */
-	struct str user;        /* UserID: "user" or "user:group"; empty: stay */
-	struct str pid_file;    /* PidFile; empty: none */
-	unsigned umask;         /* UMask; -1u: not set */
-	bool background;        /* Background; -f wins */
-	bool use_syslog;        /* Syslog */
+	struct str socket;          /* Socket, normalised: "inet:PORT@HOST", "inet6:PORT@HOST", "local:PATH" */
+	struct str user;            /* UserID: "user" or "user:group"; empty: stay */
+	struct str pid_file;        /* PidFile; empty: none */
+	unsigned umask;             /* UMask; -1u: not set */
+	bool background;            /* Background; -f wins */
+	bool use_syslog;            /* Syslog */
 	struct str syslog_facility; /* SyslogFacility, "mail" */
-	bool syslog_success;    /* SyslogSuccess: a line for each accepted message too */
-	bool debug;             /* LogLevel debug */
+	bool syslog_success;        /* SyslogSuccess: a line for each accepted message too */
+	bool debug;                 /* LogLevel debug */
 };
 
 #endif

@@ -1,0 +1,28 @@
+/*
+ * What master and child say to each other: single bytes over a socket pair.
+ *
+ * An upgrade runs children of a newer program under an older master, so a byte
+ * keeps its meaning for good, and one that is not known is ignored. The end of
+ * the stream means that the other is gone.
+ */
+#ifndef TRIMILTER_MILTER_CONTROL_H
+#define TRIMILTER_MILTER_CONTROL_H
+
+/* To the child. */
+#define CONTROL_RELOAD 'R' /* read the configuration again */
+#define CONTROL_DRAIN 'D'  /* take no new connections, end when the last has gone */
+#define CONTROL_STOP 'S' /* take no new connections, end when no message is in flight, at the latest in STOP_GRACE_MS  \
+			  */
+
+/* To the master. */
+#define CONTROL_READY 'r'    /* serving */
+#define CONTROL_RELOADED 'l' /* the new configuration is in force */
+#define CONTROL_KEPT 'k'     /* it was refused, the old one stays */
+
+#define STOP_GRACE_MS 5000
+
+/* Where a child finds its ends; others are closed. */
+#define CONTROL_FD 3
+#define LISTENER_FD 4
+
+#endif

@@ -1,0 +1,115 @@
+#include "milter/service.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* As many messages as are likely to be in flight at a time on a busy host; each keeps at most 64 KiB when idle. */
+#define MAX_SPARE 16
+
+struct service {
+	struct dns *dns;
+	pthread_mutex_t lock;
+	struct runtime *runtime;        /* under lock */
+	struct arena *spare[MAX_SPARE]; /* under lock; all with the cap of runtime */
+	size_t n_spare;                 /* under lock */
+	atomic_bool log_accepted;
+	atomic_uint sessions;
+	atomic_uint messages;
+};
+
+struct service *service_new(struct dns *dns)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	if (service == NULL)
+		return NULL;
+	service->dns = dns;
+	pthread_mutex_init(&service->lock, NULL);
+	return service;
+}
+
+/* Under lock, or alone. */
+static void drop_spare(struct service *service)
+{
+	while (service->n_spare > 0)
+		arena_free(service->spare[--service->n_spare]);
+}
+
+void service_free(struct service *service)
+{
+	if (service == NULL)
+		return;
+	drop_spare(service);
+	runtime_unref(service->runtime);
+	pthread_mutex_destroy(&service->lock);
+	free(service);
+}
+
+struct dns *service_dns(const struct service *service)
+{
+	return service->dns;
+}
+
+void service_publish(struct service *service, struct runtime *runtime, bool log_accepted)
+{
+	pthread_mutex_lock(&service->lock);
+	struct runtime *former = service->runtime;
+	service->runtime = runtime;
+	drop_spare(service); /* the cap may be another now */
+	atomic_store(&service->log_accepted, log_accepted);
+	pthread_mutex_unlock(&service->lock);
+	runtime_unref(former);
+}
+
+bool service_logs_accepted(const struct service *service)
+{
+	return atomic_load(&service->log_accepted);
+}
+
+void service_message_begin(struct service *service, struct runtime **ret_runtime, struct arena **ret_arena)
+{
+	struct arena *arena = NULL;
+	atomic_fetch_add(&service->messages, 1);
+	pthread_mutex_lock(&service->lock);
+	struct runtime *runtime = service->runtime != NULL ? runtime_ref(service->runtime) : NULL;
+	if (service->n_spare > 0)
+		arena = service->spare[--service->n_spare];
+	pthread_mutex_unlock(&service->lock);
+	if (arena == NULL)
+		arena = arena_new(runtime != NULL ? runtime->auth.maximum_message_memory : 0);
+	*ret_runtime = runtime;
+	*ret_arena = arena;
+}
+
+void service_message_end(struct service *service, struct runtime *runtime, struct arena *arena)
+{
+	if (arena != NULL)
+		arena_reset(arena);
+	pthread_mutex_lock(&service->lock);
+	if (arena != NULL && runtime == service->runtime && service->n_spare < MAX_SPARE) {
+		service->spare[service->n_spare++] = arena;
+		arena = NULL;
+	}
+	pthread_mutex_unlock(&service->lock);
+	arena_free(arena);
+	runtime_unref(runtime);
+	atomic_fetch_sub(&service->messages, 1);
+}
+
+void service_session_begin(struct service *service)
+{
+	atomic_fetch_add(&service->sessions, 1);
+}
+
+void service_session_end(struct service *service)
+{
+	atomic_fetch_sub(&service->sessions, 1);
+}
+
+struct service_load service_load(const struct service *service)
+{
+	return (struct service_load){
+		.sessions = atomic_load(&service->sessions),
+		.messages = atomic_load(&service->messages),
+	};
+}

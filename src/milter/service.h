@@ -1,0 +1,48 @@
+/*
+ * What all sessions of a worker share: the runtime in force, the DNS, how many
+ * sessions and messages there are. Thread-safe.
+ */
+#ifndef TRIMILTER_MILTER_SERVICE_H
+#define TRIMILTER_MILTER_SERVICE_H
+
+#include <stdbool.h>
+
+#include "auth/runtime.h"
+#include "base/arena.h"
+#include "dns/dns.h"
+
+struct service;
+
+/** @dns  borrowed; outlives the service. NULL: out of memory. */
+struct service *service_new(struct dns *dns);
+/** When no session is left. Accepts NULL. */
+void service_free(struct service *service);
+
+struct dns *service_dns(const struct service *service);
+
+/**
+ * Put @runtime in force for messages that begin from now on; takes over the reference. Messages under way keep theirs.
+ * @log_accepted  a log line for each accepted message too
+ */
+void service_publish(struct service *service, struct runtime *runtime, bool log_accepted);
+bool service_logs_accepted(const struct service *service);
+
+/**
+ * For a message that begins: *ret_runtime with a reference (NULL before the first service_publish()), *ret_arena an
+ * empty arena with that runtime's cap (NULL: out of memory). Counts the message as in flight.
+ * Idle connections hold no arena: a few spare ones serve all.
+ */
+void service_message_begin(struct service *service, struct runtime **ret_runtime, struct arena **ret_arena);
+/** Takes both back; either may be NULL. The arena's cleanups run here. */
+void service_message_end(struct service *service, struct runtime *runtime, struct arena *arena);
+
+void service_session_begin(struct service *service);
+void service_session_end(struct service *service);
+
+struct service_load {
+	unsigned sessions; /* from the first word of a connection to its close */
+	unsigned messages; /* from MAIL to the verdict */
+};
+struct service_load service_load(const struct service *service);
+
+#endif

@@ -1,0 +1,240 @@
+#include "milter/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "milter/control.h"
+#include "milter/front.h"
+#include "milter/service.h"
+
+/* libmilter writes the reply after our callback has returned: the last verdict needs this long to reach the MTA. */
+#define LAST_REPLY_MS 100
+/* A connection that was accepted just before we stopped listening is counted from its first word. */
+#define FIRST_WORD_MS 1000
+#define LOOK_AGAIN_MS 20
+
+enum leaving { STAYING, DRAINING, STOPPING };
+
+struct worker {
+	const struct invocation *invocation;
+	struct settings settings; /* as at the start: what only a restart changes */
+	const struct front *front;
+	struct service *service;
+	enum leaving leaving;
+	int64_t leaving_since;
+	int64_t quiet_since; /* no message in flight; 0: there is */
+};
+
+static void tell_master(char word)
+{
+	while (write(CONTROL_FD, &word, 1) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- start ---- */
+
+/*
+ * Ignored signals are dropped when they are sent, so that libmilter's sigwait() never sees them; for that they must not
+ * be blocked in the thread that leads the process.
+ */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE};
+	sigset_t none;
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool listens_over_ip(void)
+{
+	struct sockaddr_storage name = {0};
+	socklen_t length = sizeof(name);
+	return getsockname(LISTENER_FD, (struct sockaddr *)&name, &length) == 0 && name.ss_family != AF_UNIX;
+}
+
+static int start_service(struct worker *worker)
+{
+	struct dns *dns = NULL;
+	char error[DNS_ERROR_SIZE];
+	struct runtime *runtime = NULL;
+	enum err err = dns_new(config_dns(worker->settings.config), &dns, error);
+	if (err != ERR_OK) {
+		log_error("DNS: %s", error);
+		return err_exit_status(err);
+	}
+	int status = settings_load(&worker->settings, &runtime);
+	if (status != 0)
+		return status;
+	worker->service = service_new(dns);
+	if (worker->service == NULL) {
+		log_error("out of memory");
+		return EX_SOFTWARE;
+	}
+	service_publish(worker->service, runtime, worker->settings.milter->syslog_success);
+	err = worker->front->prepare(worker->service, LISTENER_FD, listens_over_ip());
+	if (err != ERR_OK) {
+		log_error("cannot serve with %s: %s", worker->front->name, err_text(err));
+		return err_exit_status(err);
+	}
+	return 0;
+}
+
+static void *serve(void *context)
+{
+	const struct worker *worker = context;
+	enum err err = worker->front->run();
+	log_error("%s has stopped serving: %s", worker->front->name, err_text(err));
+	_exit(EX_SOFTWARE);
+}
+
+static int start_front(struct worker *worker)
+{
+	pthread_t thread;
+	sigset_t all, none;
+	sigfillset(&all);
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	int error = pthread_create(&thread, NULL, serve, worker);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+	if (error != 0) {
+		log_error("cannot make a thread: %s", strerror(error));
+		return EX_OSERR;
+	}
+	pthread_detach(thread);
+	return 0;
+}
+
+/* ---- orders ---- */
+
+/* 0 when the new configuration is in force. */
+static int try_reload(struct worker *worker)
+{
+	struct settings wanted;
+	struct runtime *runtime = NULL;
+	int status = settings_read(worker->invocation, true, &wanted);
+	if (status == 0)
+		status = settings_load(&wanted, &runtime);
+	if (status == 0) {
+		struct diag diag = diag_in(wanted.arena);
+		config_warn_restart(worker->settings.config, wanted.config, &diag);
+		diag_log(&diag);
+		settings_log(&wanted, worker->invocation->foreground);
+		service_publish(worker->service, runtime, wanted.milter->syslog_success);
+	}
+	settings_release(&wanted);
+	return status;
+}
+
+static void reload(struct worker *worker)
+{
+	if (try_reload(worker) == 0) {
+		log_info("configuration reloaded");
+		tell_master(CONTROL_RELOADED);
+	} else {
+		log_error("configuration not reloaded: the old one stays in force");
+		tell_master(CONTROL_KEPT);
+	}
+}
+
+static void leave(struct worker *worker, enum leaving how)
+{
+	if (worker->leaving == STAYING) {
+		enum err err = worker->front->stop_accepting();
+		if (err != ERR_OK)
+			log_error("cannot stop taking connections: %s", err_text(err));
+	}
+	if (worker->leaving < how) {
+		worker->leaving = how;
+		worker->leaving_since = clock_monotonic_ms();
+	}
+}
+
+/* False: nothing more to read, the master is gone. */
+static bool take_order(struct worker *worker)
+{
+	char word;
+	ssize_t n = read(CONTROL_FD, &word, 1);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0) {
+		log_error("the master is gone: finishing the messages in flight");
+		leave(worker, STOPPING);
+		return false;
+	}
+	switch (word) {
+	case CONTROL_RELOAD:
+		reload(worker);
+		break;
+	case CONTROL_DRAIN:
+		leave(worker, DRAINING);
+		break;
+	case CONTROL_STOP:
+		leave(worker, STOPPING);
+		break;
+	}
+	return true;
+}
+
+static bool may_go(struct worker *worker)
+{
+	int64_t now = clock_monotonic_ms();
+	struct service_load load = service_load(worker->service);
+	if (worker->leaving == STAYING)
+		return false;
+	if (load.sessions == 0 && now - worker->leaving_since >= (worker->leaving == DRAINING ? FIRST_WORD_MS : 0))
+		return true;
+	if (worker->leaving == DRAINING)
+		return false;
+	if (load.messages > 0)
+		worker->quiet_since = 0;
+	else if (worker->quiet_since == 0)
+		worker->quiet_since = now;
+	if (worker->quiet_since != 0 && now - worker->quiet_since >= LAST_REPLY_MS)
+		return true;
+	if (now - worker->leaving_since < STOP_GRACE_MS)
+		return false;
+	log_warning("ended with %u messages in flight: the MTA will have them sent again", load.messages);
+	return true;
+}
+
+int worker_run(const struct invocation *invocation)
+{
+	struct worker worker = {.invocation = invocation, .front = &front_libmilter};
+	struct pollfd control = {.fd = CONTROL_FD, .events = POLLIN};
+	ignore_signals();
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(LISTENER_FD, F_SETFD, FD_CLOEXEC);
+	int status = settings_read(invocation, true, &worker.settings);
+	if (status == 0) {
+		/* Whoever started us in the background still looks at standard error. */
+		settings_log(&worker.settings, true);
+		status = start_service(&worker);
+	}
+	if (status == 0)
+		status = start_front(&worker);
+	if (status != 0)
+		return status;
+	settings_log(&worker.settings, invocation->foreground);
+	if (!invocation->foreground)
+		settings_leave_terminal();
+	tell_master(CONTROL_READY);
+	while (!may_go(&worker)) {
+		if (poll(&control, 1, worker.leaving == STAYING ? -1 : LOOK_AGAIN_MS) > 0 && !take_order(&worker))
+			control.fd = -1;
+	}
+	/* The front's threads are still there: nothing is torn down under them. */
+	_exit(0);
+}
