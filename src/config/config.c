@@ -1,0 +1,243 @@
+#include "config/config.h"
+
+#include <unistd.h>
+
+#include "auth/runtime.h"
+#include "base/domain.h"
+#include "config/state.h"
+
+const struct config_said *config_said_of(const struct config *config, const char *name)
+{
+	return &config->said[option_find(str_of(name)) - option_rows];
+}
+
+/* Was it in a file? */
+static bool is_said(const struct config *config, const char *name)
+{
+	return config_said_of(config, name)->file_index != 0;
+}
+
+static struct diag_place place_of(const struct config *config, const char *name)
+{
+	return config_said_of(config, name)->place;
+}
+
+/* ---- what follows from several options ---- */
+
+static void finish_errors(struct config *config)
+{
+	const struct config_tables *tables = &config->values.tables;
+	if (!is_said(config, "On-Default"))
+		return;
+	if (!is_said(config, "On-DNSError"))
+		config->values.auth.on_dns_error = tables->on_default;
+	if (!is_said(config, "On-InternalError"))
+		config->values.auth.on_internal_error = tables->on_default;
+}
+
+static void finish_quarantine(struct config *config, struct diag *diag)
+{
+	struct config_values *values = &config->values;
+	if (!is_said(config, "HoldQuarantinedMessages"))
+		return;
+	bool hold = values->tables.hold_quarantined;
+	bool action_holds = values->auth.quarantine_action == AUTH_QUARANTINE_HOLD;
+	if (is_said(config, "QuarantineAction") && hold != action_holds) {
+		struct diag_place other = place_of(config, "HoldQuarantinedMessages");
+		diag_error(diag, place_of(config, "QuarantineAction"),
+			"QuarantineAction %.*s contradicts HoldQuarantinedMessages %s (%s:%u): remove one of them",
+			STR_ARG(config_said_of(config, "QuarantineAction")->text), hold ? "yes" : "no", other.file,
+			other.line);
+		return;
+	}
+	if (hold)
+		values->auth.quarantine_action = AUTH_QUARANTINE_HOLD;
+}
+
+static void warn_ignored(const struct config *config, const char *name, struct diag *diag)
+{
+	if (is_said(config, name))
+		diag_warning(diag, place_of(config, name), "%s is not used, since KeyTable is set", name);
+}
+
+static void need(const struct config *config, const char *has, const char *lacks, const char *why, struct diag *diag)
+{
+	if (is_said(config, has) && !is_said(config, lacks))
+		diag_error(diag, place_of(config, has), "%s is set, but %s is not: %s", has, lacks, why);
+}
+
+static void finish_signing(struct config *config, struct diag *diag)
+{
+	bool tables = is_said(config, "KeyTable") || is_said(config, "SigningTable");
+	if (tables) {
+		need(config, "KeyTable", "SigningTable", "it says whose mail gets which key", diag);
+		need(config, "SigningTable", "KeyTable", "it says where the keys are", diag);
+		warn_ignored(config, "Domain", diag);
+		warn_ignored(config, "Selector", diag);
+		warn_ignored(config, "KeyFile", diag);
+		return;
+	}
+	if (is_said(config, "KeyFile") || is_said(config, "Selector")) {
+		need(config, "KeyFile", "Selector", "it names the key in the DNS (SELECTOR._domainkey.DOMAIN)", diag);
+		need(config, "KeyFile", "Domain", "it says whose mail is signed", diag);
+		need(config, "Selector", "KeyFile", "it names the private key", diag);
+		return;
+	}
+	need(config, "Domain", "KeyFile", "it names the private key (make one with \"trimilterctl genkey\")", diag);
+	if (!is_said(config, "Mode") || !config->values.auth.mode_sign || is_said(config, "Domain"))
+		return;
+	if (!config->values.auth.mode_verify)
+		diag_error(diag, place_of(config, "Mode"),
+			"Mode s signs, but there is no key: set Domain, Selector and KeyFile, or KeyTable and "
+			"SigningTable");
+	else
+		diag_warning(diag, place_of(config, "Mode"),
+			"Mode sv signs, but there is no key, so nothing will be signed: set Domain, Selector and "
+			"KeyFile, or KeyTable "
+			"and SigningTable, or write Mode v");
+}
+
+/* Of DNSSEC without its anchor nothing is left but the name; Debian's opendkim.conf names one that may not be there. */
+static void finish_trust_anchor(struct config *config, struct diag *diag)
+{
+	struct str *path = &config->values.dns.trust_anchor_file;
+	if (path->n == 0 || access(arena_dup(config->arena, *path).p, R_OK) == 0)
+		return;
+	diag_warning(diag, place_of(config, "TrustAnchorFile"),
+		"cannot read %.*s, so answers are not validated: install Debian's package dns-root-data, or remove the "
+		"line",
+		STR_ARG(*path));
+	*path = STR("");
+}
+
+static struct str under(struct config *config, struct str prefix, struct str path)
+{
+	if (path.n == 0 || path.p[0] == '/')
+		return arena_printf(config->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(path));
+	return arena_printf(config->arena, "%.*s%.*s/%.*s", STR_ARG(prefix),
+		STR_ARG(config->values.tables.base_directory), STR_ARG(path));
+}
+
+static void finish_paths(struct config *config)
+{
+	static const char *const prefixes[] = {"file:", "refile:", "local:"};
+	if (config->values.tables.base_directory.n == 0)
+		return;
+	for (size_t i = 0; i < n_option_rows; i++) {
+		const struct option_row *row = &option_rows[i];
+		struct str *value = row->module != NULL ? option_string(row, &config->values) : NULL;
+		if (value == NULL || value->n == 0)
+			continue;
+		if (row->type == OPTION_PATH)
+			*value = under(config, STR(""), *value);
+		if (row->type != OPTION_DATASET && row->type != OPTION_SOCKET)
+			continue;
+		for (size_t k = 0; k < sizeof(prefixes) / sizeof(*prefixes); k++) {
+			struct str prefix = str_of(prefixes[k]);
+			if (str_istarts(*value, prefix)) {
+				*value = under(config, prefix, str_trim(str_skip(*value, prefix.n)));
+				break;
+			}
+		}
+	}
+}
+
+static void add_own_id(struct config *config, struct str *ids, size_t *n, struct str id)
+{
+	struct str domain;
+	if (!domain_normalize(config->arena, id, &domain))
+		domain = arena_dup_lower(config->arena, id);
+	for (size_t i = 0; i < *n; i++)
+		if (str_eq(ids[i], domain))
+			return;
+	ids[(*n)++] = domain;
+}
+
+static void finish_own_ids(struct config *config, struct diag *diag)
+{
+	const struct config_tables *tables = &config->values.tables;
+	struct auth_options *auth = &config->values.auth;
+	struct str *ids =
+		ARENA_ARRAY(config->arena, config->n_authserv_ids + tables->n_remove_results_from + 2, struct str);
+	size_t n = 0;
+	add_own_id(config, ids, &n, auth->authserv_id);
+	add_own_id(config, ids, &n, config->host_name);
+	for (size_t i = 0; i < config->n_authserv_ids; i++)
+		add_own_id(config, ids, &n, config->authserv_ids[i]);
+	for (size_t i = 0; i < tables->n_remove_results_from; i++) {
+		struct str id = tables->remove_results_from[i];
+		if (id.p[0] == '.')
+			diag_error(diag, place_of(config, "RemoveARFrom"),
+				"RemoveARFrom: \"%.*s\": name each host in full", STR_ARG(id));
+		else
+			add_own_id(config, ids, &n, id);
+	}
+	auth->own_ids = ids;
+	auth->n_own_ids = n;
+}
+
+void config_finish(struct config *config, struct diag *diag)
+{
+	finish_errors(config);
+	finish_quarantine(config, diag);
+	finish_signing(config, diag);
+	finish_paths(config);
+	finish_trust_anchor(config, diag);
+	finish_own_ids(config, diag);
+	config->values.spf.receiver = config->host_name;
+	for (size_t i = 0; i < n_option_rows; i++)
+		if (option_rows[i].module != NULL)
+			config->said[i].shown =
+				option_show(config->arena, &option_rows[i], &config->values, config->said[i].text);
+}
+
+enum err config_read(struct arena *arena, const char *const *paths, size_t n_paths, struct diag *diag,
+	const struct config **ret_config)
+{
+	size_t errors = diag->n_errors;
+	struct config *config = ARENA_NEW(arena, struct config);
+	config->arena = arena;
+	config->host_name = runtime_host_name(arena);
+	config->said = ARENA_ARRAY(arena, n_option_rows, struct config_said);
+	option_set_defaults(arena, &config->values);
+	for (size_t i = 0; i < n_option_rows; i++)
+		if (option_rows[i].module != NULL)
+			config->said[i].text = str_of(option_rows[i].default_text);
+	for (size_t i = 0; i < n_paths; i++)
+		config_read_file(config, paths[i], i + 1, diag);
+	config_finish(config, diag);
+	*ret_config = diag->n_errors == errors ? config : NULL;
+	return diag->n_errors == errors ? ERR_OK : ERR_CONFIG;
+}
+
+const struct milter_options *config_milter(const struct config *config)
+{
+	return &config->values.milter;
+}
+
+const struct dns_options *config_dns(const struct config *config)
+{
+	return &config->values.dns;
+}
+
+void config_warn_restart(const struct config *running, const struct config *wanted, struct diag *diag)
+{
+	for (size_t i = 0; i < n_option_rows; i++) {
+		const struct option_row *row = &option_rows[i];
+		if (row->module == NULL || row->when == OPTION_RELOAD ||
+			option_equal(row, &running->values, &wanted->values))
+			continue;
+		diag_warning(diag, wanted->said[i].place,
+			"%s \"%.*s\" needs a restart; \"%.*s\" stays in force until then", row->name,
+			STR_ARG(wanted->said[i].shown), STR_ARG(running->said[i].shown));
+	}
+}
+
+void config_each(const struct config *config,
+	bool (*visit)(void *context, const char *option, struct str value, struct diag_place place), void *context)
+{
+	for (size_t i = 0; i < n_option_rows; i++)
+		if (option_rows[i].module != NULL &&
+			!visit(context, option_rows[i].name, config->said[i].shown, config->said[i].place))
+			return;
+}

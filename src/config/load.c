@@ -1,0 +1,177 @@
+#include <errno.h>
+#include <string.h>
+
+#include "auth/runtime.h"
+#include "auth/signers.h"
+#include "config/state.h"
+#include "dmarc/psl.h"
+#include "tables/hosts.h"
+
+struct loader {
+	const struct config *config;
+	struct diag *diag;
+	struct arena *scratch;       /* tables as they are read; gone when all is built */
+	struct arena *arena;         /* the runtime's */
+	struct config_values values; /* what the runtime gets; strings move to its arena */
+};
+
+/* The runtime borrows nothing from the configuration; lists that files hold are read now. */
+static void take_over(struct loader *loader)
+{
+	for (size_t i = 0; i < n_option_rows; i++) {
+		const struct option_row *row = &option_rows[i];
+		if (row->module == NULL)
+			continue;
+		struct str *string = option_string(row, &loader->values);
+		if (string != NULL)
+			*string = arena_dup(loader->arena, *string);
+		const struct config_said *said = &loader->config->said[i];
+		const struct option_setting setting = {
+			row, &loader->values, loader->arena, loader->diag, said->place, true};
+		if (row->count_offset != 0)
+			option_set(&setting, said->text);
+	}
+	const struct auth_options *from = &loader->config->values.auth;
+	struct str *ids = ARENA_ARRAY(loader->arena, from->n_own_ids, struct str);
+	for (size_t i = 0; i < from->n_own_ids; i++)
+		ids[i] = arena_dup(loader->arena, from->own_ids[i]);
+	loader->values.auth.own_ids = ids;
+	loader->values.spf.receiver = arena_dup(loader->arena, loader->values.spf.receiver);
+}
+
+static struct diag_place place_of(const struct loader *loader, const char *option)
+{
+	return config_said_of(loader->config, option)->place;
+}
+
+static const struct hosts *load_hosts(struct loader *loader, const char *option, struct str spec)
+{
+	struct dataset dataset;
+	struct hosts *hosts;
+	if (spec.n == 0 ||
+		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, &dataset) != ERR_OK ||
+		hosts_build(loader->arena, &dataset, loader->diag, &hosts) != ERR_OK)
+		return NULL;
+	return hosts;
+}
+
+static bool read_table(struct loader *loader, const char *option, struct str spec, struct dataset *dataset)
+{
+	struct diag_place place = place_of(loader, option);
+	if (dataset_read(loader->scratch, spec, place, loader->diag, dataset) != ERR_OK)
+		return false;
+	if (dataset->n == 0)
+		diag_warning(
+			loader->diag, place, "%s: %.*s has no rows, so nothing will be signed", option, STR_ARG(spec));
+	return true;
+}
+
+static const struct signers *load_signers(struct loader *loader)
+{
+	const struct config_tables *tables = &loader->values.tables;
+	struct dataset keys, authors;
+	struct signers *signers = NULL;
+	struct signers_source source = {
+		.domains = tables->domains,
+		.n_domains = tables->n_domains,
+		.selector = tables->selector,
+		.key_file = tables->key_file,
+		.subdomains = tables->subdomains,
+		.minimum_key_bits = loader->values.dkim_verify.minimum_key_bits,
+		.require_safe_keys = tables->require_safe_keys,
+		.multiple_signatures = tables->multiple_signatures,
+		.base_directory = tables->base_directory,
+		.place = place_of(loader, "KeyFile"),
+	};
+	if (tables->key_table.n > 0) {
+		bool have_keys = read_table(loader, "KeyTable", tables->key_table, &keys);
+		bool have_authors = read_table(loader, "SigningTable", tables->signing_table, &authors);
+		if (!have_keys || !have_authors)
+			return NULL;
+		source.key_table = &keys;
+		source.signing_table = &authors;
+	} else if (tables->key_file.n == 0) {
+		return NULL;
+	}
+	signers_build(loader->arena, &source, loader->diag, &signers);
+	return signers;
+}
+
+static void free_suffixes(void *suffixes)
+{
+	dmarc_suffixes_free(suffixes);
+}
+
+static const struct dmarc_suffixes *load_suffixes(struct loader *loader)
+{
+	struct str path = loader->values.tables.public_suffix_list;
+	if (loader->values.dmarc.discovery != DMARC_PSL)
+		return NULL;
+	struct dmarc_suffixes *suffixes = dmarc_suffixes_load(path.n > 0 ? path.p : NULL);
+	if (suffixes == NULL) {
+		diag_error(loader->diag, place_of(loader, path.n > 0 ? "PublicSuffixList" : "Discovery"),
+			"cannot read the public suffix list%s%.*s: %s: install Debian's package publicsuffix, correct "
+			"PublicSuffixList, or write Discovery treewalk",
+			path.n > 0 ? " " : "", STR_ARG(path), strerror(errno));
+		return NULL;
+	}
+	arena_on_reset(loader->arena, free_suffixes, suffixes);
+	return suffixes;
+}
+
+static void load(struct loader *loader, struct runtime *runtime)
+{
+	loader->values = loader->config->values;
+	take_over(loader);
+	struct config_values *values = &loader->values;
+	values->auth.internal_hosts = load_hosts(loader, "InternalHosts", values->tables.internal_hosts);
+	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
+	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
+	values->dmarc.suffixes = load_suffixes(loader);
+	if (values->auth.mode_sign)
+		values->auth.signers = load_signers(loader);
+	runtime->auth = values->auth;
+	runtime->dkim_verify = values->dkim_verify;
+	runtime->dkim_sign = values->dkim_sign;
+	runtime->spf = values->spf;
+	runtime->dmarc = values->dmarc;
+	runtime->dns.timeout_ms = values->dns.timeout_ms;
+}
+
+/*
+ * Memory that runs out while a new configuration is read must not end a daemon that runs with the old one; a table
+ * of a million rows is where it would.
+ */
+static bool load_within(struct loader *loader, struct runtime *runtime)
+{
+	jmp_buf boundary;
+	if (setjmp(boundary) != 0)
+		return false;
+	jmp_buf *of_arena = arena_set_boundary(loader->arena, &boundary);
+	arena_set_boundary(loader->scratch, &boundary);
+	load(loader, runtime);
+	arena_set_boundary(loader->arena, of_arena);
+	return true;
+}
+
+enum err config_load(const struct config *config, struct diag *diag, struct runtime **ret_runtime)
+{
+	size_t errors = diag->n_errors;
+	struct runtime *runtime = runtime_new();
+	struct arena *scratch = arena_new(0);
+	*ret_runtime = NULL;
+	if (runtime == NULL || scratch == NULL) {
+		runtime_unref(runtime);
+		arena_free(scratch);
+		return ERR_NOMEM;
+	}
+	struct loader loader = {.config = config, .diag = diag, .scratch = scratch, .arena = runtime->arena};
+	bool loaded = load_within(&loader, runtime);
+	arena_free(scratch);
+	if (!loaded || diag->n_errors != errors) {
+		runtime_unref(runtime);
+		return loaded ? ERR_CONFIG : ERR_NOMEM;
+	}
+	*ret_runtime = runtime;
+	return ERR_OK;
+}

@@ -1,0 +1,181 @@
+#include <errno.h>
+#include <string.h>
+
+#include "config/state.h"
+#include "tables/dataset.h"
+#include "tables/nearest.h"
+
+/* As many as OpenDKIM takes; a file that includes itself ends here. */
+#define INCLUDE_DEPTH_MAX 5
+
+struct reader {
+	struct config *config;
+	struct diag *diag;
+	size_t file_index;
+	unsigned depth;
+};
+
+static void read_file(struct reader *reader, const char *path, struct diag_place included_at);
+
+static void report_unknown(struct diag *diag, struct diag_place place, struct str name)
+{
+	struct nearest nearest = nearest_to(name);
+	for (size_t i = 0; i < n_option_rows; i++)
+		if (option_rows[i].name != NULL)
+			nearest_consider(&nearest, str_of(option_rows[i].name));
+	if (nearest.best.n > 0)
+		diag_error(diag, place, "unknown option \"%.*s\": did you mean \"%.*s\"?", STR_ARG(name),
+			STR_ARG(nearest.best));
+	else
+		diag_error(diag, place, "unknown option \"%.*s\": \"trimilterctl conf sample\" shows all there are",
+			STR_ARG(name));
+}
+
+/* ---- options without effect ---- */
+
+static bool is_harmless(const struct option_row *row, struct str value)
+{
+	bool is, wanted;
+	for (struct str rest = str_of(row->harmless), word; str_cut(&rest, ' ', &word);) {
+		if (word.n > 0 && (str_eq(word, STR("*")) || str_ieq(word, value)))
+			return true;
+		bool is_boolean = str_eq(word, STR("yes")) || str_eq(word, STR("no"));
+		if (is_boolean && option_parse_bool(word, &wanted) && option_parse_bool(value, &is) && is == wanted)
+			return true;
+	}
+	return false;
+}
+
+static void note_without_effect(
+	const struct reader *reader, const struct option_row *row, struct str value, struct diag_place place)
+{
+	if (is_harmless(row, value))
+		return;
+	if (row->treatment == OPTION_REFUSE)
+		diag_error(reader->diag, place, "option %s cannot be used: %s", row->name, row->help);
+	else
+		diag_warning(reader->diag, place, "option %s has no effect: %s", row->name, row->help);
+}
+
+/* ---- options ---- */
+
+/* "a.conf:3", or "the default". */
+static const char *place_text(const struct reader *reader, struct diag_place place)
+{
+	return arena_printf(reader->config->arena, "%s:%u", place.file, place.line).p;
+}
+
+/* What an earlier line said is still to be held against the later one; false: the earlier one stays. */
+static bool may_replace(const struct reader *reader, const struct option_row *row, const struct config_said *former,
+	struct str value, struct diag_place place)
+{
+	if (former->file_index == 0 || str_eq(former->text, value))
+		return true;
+	if (former->file_index == reader->file_index) {
+		diag_warning(reader->diag, place, "%s is set again: \"%.*s\" takes the place of \"%.*s\" (%s)",
+			row->name, STR_ARG(value), STR_ARG(former->text), place_text(reader, former->place));
+		return true;
+	}
+	if (row->when != OPTION_FIRST)
+		return true;
+	diag_warning(reader->diag, place, "%s \"%.*s\" is not used: the first file decides, with \"%.*s\" (%s)",
+		row->name, STR_ARG(value), STR_ARG(former->text), place_text(reader, former->place));
+	return false;
+}
+
+static void remember_authserv_id(struct config *config)
+{
+	config->authserv_ids = arena_grow(config->arena, config->authserv_ids, &config->authserv_ids_capacity,
+		config->n_authserv_ids + 1, sizeof(*config->authserv_ids));
+	config->authserv_ids[config->n_authserv_ids++] = config->values.auth.authserv_id;
+}
+
+static void set_option(
+	const struct reader *reader, const struct option_row *row, struct str value, struct diag_place place)
+{
+	struct config *config = reader->config;
+	struct config_said *said = &config->said[row - option_rows];
+	if (!may_replace(reader, row, said, value, place))
+		return;
+	const struct option_setting setting = {row, &config->values, config->arena, reader->diag, place, false};
+	if (!option_set(&setting, value))
+		return;
+	*said = (struct config_said){
+		.text = arena_dup(config->arena, value),
+		.place = place,
+		.file_index = reader->file_index,
+	};
+	if (row->type == OPTION_AUTHSERV_ID)
+		remember_authserv_id(config);
+}
+
+static size_t word_length(struct str s)
+{
+	size_t i = 0;
+	while (i < s.n && !str_is_space(s.p[i]))
+		i++;
+	return i;
+}
+
+static void read_line(struct reader *reader, struct str line, struct diag_place place)
+{
+	size_t n = word_length(line);
+	struct str name = str_head(line, n), value = str_trim(str_skip(line, n));
+	if (str_ieq(name, STR("Include"))) {
+		if (value.n == 0)
+			diag_error(reader->diag, place, "Include names no file");
+		else
+			read_file(reader, arena_dup(reader->config->arena, value).p, place);
+		return;
+	}
+	const struct option_row *row = option_find(name);
+	if (row == NULL)
+		report_unknown(reader->diag, place, name);
+	else if (value.n == 0)
+		diag_error(reader->diag, place, "option %s has no value", row->name);
+	else if (row->treatment == OPTION_SUPPORTED)
+		set_option(reader, row, value, place);
+	else
+		note_without_effect(reader, row, value, place);
+}
+
+static void read_text(struct reader *reader, struct str text, const char *path)
+{
+	unsigned number = 0;
+	if (str_starts(text, STR("\xef\xbb\xbf")))
+		text = str_skip(text, 3);
+	for (struct str rest = text, line; str_cut(&rest, '\n', &line);) {
+		number++;
+		ptrdiff_t hash = str_index(line, '#');
+		line = str_trim(hash < 0 ? line : str_head(line, (size_t)hash));
+		if (line.n > 0)
+			read_line(reader, line, (struct diag_place){path, number});
+	}
+}
+
+static void read_file(struct reader *reader, const char *path, struct diag_place included_at)
+{
+	struct str text;
+	if (reader->depth > INCLUDE_DEPTH_MAX) {
+		diag_error(reader->diag, included_at, "Include goes deeper than %d files: does one include itself?",
+			INCLUDE_DEPTH_MAX);
+		return;
+	}
+	if (dataset_read_file(reader->config->arena, path, &text) != ERR_OK) {
+		diag_error(reader->diag, included_at, "cannot read %s: %s", path, strerror(errno));
+		return;
+	}
+	if (memchr(text.p, '\0', text.n) != NULL) {
+		diag_error(reader->diag, (struct diag_place){path, 0}, "not a text file: it contains NUL bytes");
+		return;
+	}
+	reader->depth++;
+	read_text(reader, text, path);
+	reader->depth--;
+}
+
+void config_read_file(struct config *config, const char *path, size_t file_index, struct diag *diag)
+{
+	struct reader reader = {config, diag, file_index, 0};
+	read_file(&reader, arena_dup(config->arena, str_of(path)).p, (struct diag_place){NULL, 0});
+}

@@ -1,0 +1,171 @@
+#include "base/domain.h"
+#include "base/ip.h"
+#include "config/set.h"
+#include "tables/dataset.h"
+
+/* RFC 6376 section 5.4.1, for lists that begin with "*". */
+static const char *const recommended[] = {
+	"from",
+	"reply-to",
+	"subject",
+	"date",
+	"to",
+	"cc",
+	"resent-date",
+	"resent-from",
+	"resent-to",
+	"resent-cc",
+	"in-reply-to",
+	"references",
+	"list-id",
+	"list-help",
+	"list-unsubscribe",
+	"list-subscribe",
+	"list-post",
+	"list-owner",
+	"list-archive",
+};
+
+/* What opendkim.conf(5) gives as the default of OmitHeaders. */
+static const char *const changing[] = {
+	"return-path",
+	"received",
+	"comments",
+	"keywords",
+	"bcc",
+	"resent-bcc",
+	"dkim-signature",
+};
+
+struct list {
+	const struct option_setting *setting;
+	struct str *items;
+	size_t n, capacity;
+	bool ok;
+};
+
+static void add(struct list *list, struct str item)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (str_eq(list->items[i], item))
+			return;
+	list->items = arena_grow(list->setting->arena, list->items, &list->capacity, list->n + 1, sizeof(*list->items));
+	list->items[list->n++] = arena_dup(list->setting->arena, item);
+}
+
+static void drop(struct list *list, struct str item)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (!str_eq(list->items[i], item))
+			continue;
+		memmove(&list->items[i], &list->items[i + 1], (list->n - i - 1) * sizeof(*list->items));
+		list->n--;
+		return;
+	}
+}
+
+/* RFC 5322 section 3.6.8: printable US-ASCII but the colon. */
+static bool is_field_name(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] > '~' || name.p[i] == ':' || name.p[i] == '*')
+			return false;
+	return name.n > 0;
+}
+
+static void add_defaults(struct list *list)
+{
+	bool omit = str_eq(str_of(list->setting->row->name), STR("OmitHeaders"));
+	const char *const *names = omit ? changing : recommended;
+	size_t n = omit ? sizeof(changing) / sizeof(*changing) : sizeof(recommended) / sizeof(*recommended);
+	for (size_t i = 0; i < n; i++)
+		add(list, str_of(names[i]));
+}
+
+static void add_header(struct list *list, struct str word)
+{
+	char sign = word.n > 1 && (word.p[0] == '+' || word.p[0] == '-') ? word.p[0] : '+';
+	struct str name =
+		arena_dup_lower(list->setting->arena, word.p[0] == '+' || word.p[0] == '-' ? str_skip(word, 1) : word);
+	if (str_eq(word, STR(".")))
+		return; /* opendkim.conf(5): a name that no field has, for "none" */
+	if (str_eq(word, STR("*")))
+		add_defaults(list);
+	else if (!is_field_name(name))
+		list->ok = option_refuse(list->setting, word, "the name of a header field");
+	else if (sign == '-')
+		drop(list, name);
+	else
+		add(list, name);
+}
+
+static void add_domain(struct list *list, struct str word)
+{
+	struct str domain;
+	if (str_eq(word, STR("*")))
+		add(list, word);
+	else if (domain_normalize(list->setting->arena, word, &domain) && domain_is_hostname(domain))
+		add(list, domain);
+	else if (str_index(word, '*') >= 0)
+		list->ok = option_refuse(list->setting, word,
+			"a domain: for all below a domain use SubDomains, for patterns SigningTable");
+	else
+		list->ok = option_refuse(list->setting, word, "a domain");
+}
+
+static void add_nameserver(struct list *list, struct str word)
+{
+	struct str rest = word, address;
+	uint64_t port = 53;
+	struct ip ip;
+	str_cut(&rest, '@', &address);
+	bool port_ok = rest.p == NULL || (str_to_u64(rest, 65535, &port) && port > 0);
+	if (address.n >= 2 && address.p[0] == '[' && address.p[address.n - 1] == ']')
+		address = str_from(address.p + 1, address.n - 2);
+	if (!port_ok || !ip_parse(address, &ip)) {
+		list->ok = option_refuse(
+			list->setting, word, "a resolver: write ADDRESS or ADDRESS@PORT, such as 127.0.0.1@53");
+		return;
+	}
+	if (rest.p == NULL)
+		add(list, address);
+	else
+		add(list, arena_printf(list->setting->arena, "%.*s@%llu", STR_ARG(address), (unsigned long long)port));
+}
+
+static void add_word(struct list *list, struct str word)
+{
+	if (list->setting->row->type == OPTION_DOMAINS)
+		add_domain(list, word);
+	else if (list->setting->row->type == OPTION_HEADERS)
+		add_header(list, word);
+	else if (list->setting->row->type == OPTION_NAMESERVERS)
+		add_nameserver(list, word);
+	else
+		add(list, word);
+}
+
+static bool names_file(struct str text)
+{
+	return text.n > 0 && (text.p[0] == '/' || str_istarts(text, STR("file:")) || str_istarts(text, STR("refile:")));
+}
+
+bool option_set_list(const struct option_setting *setting, struct str text)
+{
+	struct list list = {.setting = setting, .ok = true};
+	struct dataset dataset;
+	char *values = (char *)setting->values;
+	if (names_file(text) && !setting->may_open)
+		return true;
+	if (dataset_read(setting->arena, text, setting->place, setting->diag, &dataset) != ERR_OK)
+		return false;
+	struct option_setting at_row = *setting;
+	list.setting = &at_row;
+	for (size_t i = 0; i < dataset.n; i++) {
+		at_row.place = dataset.rows[i].place;
+		add_word(&list, dataset.rows[i].key);
+	}
+	*(const struct str **)(void *)(values + setting->row->offset) = list.items;
+	*(size_t *)(void *)(values + setting->row->count_offset) = list.n;
+	return list.ok;
+}
