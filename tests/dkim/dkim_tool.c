@@ -6,7 +6,7 @@
  *	dkim_tool verify -Z ZONE [-t NOW] [-n CHUNK] MESSAGE
  *		one line for each signature: result, d=, s=, a=, key bits, reason
  *
- * ZONE: lines "NAME txt HEX" (repeatable), "NAME fail", "NAME nodata"; a name that is not in it does not exist.
+ * ZONE: lines "NAME TXT" (repeatable); "NAME" alone: the DNS fails; a name that is not in it does not exist.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "dkim/dkim.h"
+#include "lab.h"
 
 struct arguments {
 	const char *key, *domain, *selector, *canonicalization, *identity, *zone;
@@ -58,13 +58,6 @@ static struct str with_crlf(struct arena *arena, struct str text)
 	return buf_str(&out);
 }
 
-static void feed(struct dkim_body *body, struct str text, size_t chunk)
-{
-	while (text.n > 0 && dkim_body_add(body, str_head(text, chunk)))
-		text = str_skip(text, chunk);
-	dkim_body_end(body);
-}
-
 static struct dkim_sign_options sign_options(const struct arguments *arguments)
 {
 	static const struct str oversign[] = {STR_INIT("from")};
@@ -84,59 +77,40 @@ static struct dkim_sign_options sign_options(const struct arguments *arguments)
 static int sign(struct arena *arena, const struct arguments *arguments, struct str message)
 {
 	const char *error;
-	struct headers headers;
-	struct str body_text, value;
+	struct lab lab;
 	struct dkim_private_key *key = dkim_private_key_parse(read_file(arena, arguments->key), &error);
 	if (key == NULL)
 		die(EX_CONFIG, error, arguments->key);
 	struct dkim_signer signer = {
 		str_of(arguments->domain), str_of(arguments->selector), str_of(arguments->identity), key};
 	struct dkim_sign_options options = sign_options(arguments);
-	struct dkim_body *body = dkim_body_new(arena);
-	headers_init(&headers, arena, SIZE_MAX, SIZE_MAX);
-	headers_split(&headers, message, &body_text);
-	struct dkim_signing *signing = dkim_sign_begin(arena, &options, &signer, &headers, body, arguments->now);
-	feed(body, body_text, arguments->chunk);
-	if (!dkim_sign_end(signing, &value))
+	lab_init(&lab, arena);
+	lab.now = arguments->now;
+	lab.chunk = arguments->chunk;
+	struct str field = lab_sign(&lab, &options, &signer, message);
+	if (field.n == 0)
 		die(EX_SOFTWARE, "OpenSSL refused", arguments->key);
-	fputs("DKIM-Signature:", stdout);
-	for (struct str rest = value, line; str_cut(&rest, '\n', &line);)
-		printf("%.*s\r\n", STR_ARG(line));
+	fwrite(field.p, 1, field.n, stdout);
 	fwrite(message.p, 1, message.n, stdout);
 	dkim_private_key_unref(key);
 	return 0;
 }
 
-static struct str unhex(struct arena *arena, struct str hex)
+/* NAME TXT: the record's bytes as they are, to the end of the line; NAME alone: the DNS fails. */
+static void read_zone(struct lab *lab, struct str text)
 {
-	char *out = arena_alloc(arena, hex.n / 2 + 1);
-	for (size_t i = 0; i + 1 < hex.n; i += 2) {
-		char digits[3] = {hex.p[i], hex.p[i + 1], '\0'};
-		out[i / 2] = (char)strtoul(digits, NULL, 16);
-	}
-	return str_from(out, hex.n / 2);
-}
-
-static struct dns_answer *look_up(struct arena *arena, struct str zone, struct str name)
-{
-	struct dns_record records[8];
-	size_t n = 0;
-	enum dns_status status = DNS_NXDOMAIN;
-	for (struct str line; str_cut(&zone, '\n', &line);) {
-		struct str words = line, owner, kind;
-		str_cut(&words, ' ', &owner);
-		if (!str_ieq(owner, name) || !str_cut(&words, ' ', &kind))
+	size_t capacity = 0;
+	struct lab_record *zone = NULL;
+	for (struct str rest = text, line; str_cut(&rest, '\n', &line);) {
+		struct str txt = line, name;
+		str_cut(&txt, ' ', &name);
+		if (name.n == 0)
 			continue;
-		if (str_eq(kind, STR("fail")))
-			status = DNS_FAILED;
-		else if (str_eq(kind, STR("nodata")))
-			status = DNS_NODATA;
-		else if (n < 8) {
-			status = DNS_DATA;
-			records[n++] = (struct dns_record){.data = unhex(arena, words)};
-		}
+		zone = arena_grow(lab->arena, zone, &capacity, lab->n_zone + 1, sizeof(*zone));
+		zone[lab->n_zone++] = (struct lab_record){
+			arena_dup(lab->arena, name).p, txt.p != NULL ? arena_dup(lab->arena, txt).p : NULL};
 	}
-	return dns_answer_new(status, records, n);
+	lab->zone = zone;
 }
 
 static void print_result(const struct dkim_result *result)
@@ -148,27 +122,15 @@ static void print_result(const struct dkim_result *result)
 
 static int verify(struct arena *arena, const struct arguments *arguments, struct str message)
 {
-	static const struct dkim_verify_options options = {
-		.minimum_key_bits = 1024, .maximum_signatures = 10, .clock_drift = 300};
-	struct headers headers;
-	struct str body_text, key_name, zone = read_file(arena, arguments->zone);
-	struct dkim_body *body = dkim_body_new(arena);
-	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, arguments->now);
-	struct answers *answers = answers_new(arena);
-	const struct dkim_result *results;
-	size_t n;
-	headers_init(&headers, arena, SIZE_MAX, SIZE_MAX);
-	headers_split(&headers, message, &body_text);
-	for (size_t i = 0; i < headers.n; i++)
-		if (str_ieq(header_field_name(&headers.fields[i]), STR("dkim-signature")))
-			dkim_verifier_add(verifier, &headers.fields[i], &key_name);
-	dkim_verifier_headers_done(verifier, &headers, NULL, 0, body);
-	feed(body, body_text, arguments->chunk);
-	while (!dkim_verifier_judge(verifier, answers, &results, &n))
-		for (struct dns_question question; answers_next_wanted(answers, &question);)
-			answers_put(answers, &question, look_up(arena, zone, question.name));
-	for (size_t i = 0; i < n; i++)
-		print_result(&results[i]);
+	struct lab lab;
+	lab_init(&lab, arena);
+	lab.now = arguments->now;
+	lab.chunk = arguments->chunk;
+	read_zone(&lab, read_file(arena, arguments->zone));
+	if (!lab_verify(&lab, message))
+		die(EX_SOFTWARE, "not complete", "verify");
+	for (size_t i = 0; i < lab.n_results; i++)
+		print_result(&lab.results[i]);
 	return 0;
 }
 
