@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "dns/cache.h"
-#include "dns/dns_unbound.h"
+#include "dns/dns_loop.h"
 #include "dns/dns_zone.h"
 #include "dns/inflight.h"
 
@@ -17,14 +17,23 @@
 #define MAXIMUM_PER_DOMAIN 50
 
 /* Answers that need no memory when they are needed. */
-enum fixed { FIXED_TIMEOUT, FIXED_LIMIT, FIXED_NOMEM, FIXED_CLOSED, FIXED_NO_THREAD, FIXED_NXDOMAIN, N_FIXED };
+enum fixed {
+	FIXED_TIMEOUT,
+	FIXED_UNREACHABLE,
+	FIXED_LIMIT,
+	FIXED_NOMEM,
+	FIXED_CLOSED,
+	FIXED_NO_THREAD,
+	FIXED_NXDOMAIN,
+	N_FIXED
+};
 
 struct dns {
 	unsigned timeout_ms;
 	struct dns_zone *zone; /* then the three below are NULL */
 	struct cache *cache;
 	struct inflight *inflight;
-	struct dns_unbound *unbound;
+	struct dns_loop *loop;
 	struct dns_answer *fixed[N_FIXED];
 	atomic_uint_fast64_t zone_questions, sent, timeouts, failures, refused_by_limit;
 };
@@ -33,6 +42,7 @@ static bool make_fixed_answers(struct dns *dns)
 {
 	static const char *const reasons[N_FIXED] = {
 		[FIXED_TIMEOUT] = "timeout",
+		[FIXED_UNREACHABLE] = "nameserver unreachable",
 		[FIXED_LIMIT] = "too many questions in flight",
 		[FIXED_NOMEM] = "out of memory",
 		[FIXED_CLOSED] = "shutting down",
@@ -74,6 +84,14 @@ static int64_t on_due(void *context, int64_t now_ms)
 	return next_ms;
 }
 
+static void on_unreachable(void *context)
+{
+	struct dns *dns = context;
+	uint64_t n;
+	inflight_expire(dns->inflight, INT64_MAX, dns->fixed[FIXED_UNREACHABLE], &n);
+	dns->failures += n;
+}
+
 static void on_stopped(void *context)
 {
 	struct dns *dns = context;
@@ -107,8 +125,8 @@ static enum err open_resolver(struct dns *dns, const struct dns_options *given, 
 		snprintf(error, DNS_ERROR_SIZE, "out of memory");
 		return ERR_NOMEM;
 	}
-	struct dns_unbound_hooks hooks = {on_answered, on_due, on_stopped, dns};
-	return dns_unbound_new(&options, &hooks, &dns->unbound, error, DNS_ERROR_SIZE);
+	struct dns_loop_hooks hooks = {on_answered, on_due, on_unreachable, on_stopped, dns};
+	return dns_loop_new(&options, &hooks, &dns->loop, error, DNS_ERROR_SIZE);
 }
 
 enum err dns_new(const struct dns_options *options, struct dns **ret_dns, char error[DNS_ERROR_SIZE])
@@ -134,7 +152,7 @@ void dns_free(struct dns *dns)
 {
 	if (dns == NULL)
 		return;
-	dns_unbound_free(dns->unbound);
+	dns_loop_free(dns->loop);
 	inflight_free(dns->inflight);
 	cache_free(dns->cache);
 	dns_zone_free(dns->zone);
@@ -151,15 +169,15 @@ static struct dns_answer *ask(
 	struct dns *dns, const struct dns_question *question, int64_t deadline_ms, dns_done *done, void *context)
 {
 	struct dns_ask *fresh;
-	if (dns_unbound_start(dns->unbound) != ERR_OK)
+	if (dns_loop_start(dns->loop) != ERR_OK)
 		return dns_answer_ref(dns->fixed[FIXED_NO_THREAD]);
 	switch (inflight_add(dns->inflight, question, deadline_ms, done, context, &fresh)) {
 	case INFLIGHT_NEW:
 		dns->sent++;
-		dns_unbound_ask(dns->unbound, fresh);
+		dns_loop_ask(dns->loop, fresh);
 		return NULL;
 	case INFLIGHT_EARLIER:
-		dns_unbound_wake(dns->unbound);
+		dns_loop_wake(dns->loop);
 		return NULL;
 	case INFLIGHT_JOINED:
 		return NULL;

@@ -1,50 +1,54 @@
 /*
- * The loop thread: the only place that calls libunbound and libevent.
+ * One libunbound context on an event loop; the only place that calls libunbound.
  *
- * It takes questions from any thread and gives each back answered, on its own
- * thread, outside all frames of the libraries. It knows neither cache nor
- * waiters; what must happen at a point in time it asks for through a hook.
+ * Its options are final once it was asked, so other nameservers mean a new
+ * context. All but dns_unbound_accepts_anchor() belongs to the loop's thread.
  */
 #ifndef TRIMILTER_DNS_DNS_UNBOUND_H
 #define TRIMILTER_DNS_DNS_UNBOUND_H
 
-#include "base/answer.h"
-#include "base/err.h"
-#include "dns/options.h"
+#include <sys/queue.h>
 
+#include "base/answer.h"
+#include "dns/anchors.h"
+#include "dns/nameservers.h"
+
+struct event_base;
 struct dns_unbound;
-struct dns_unbound_context;
 
 /** A question on its way; part of what the caller keeps about it. Only @question is the caller's to set. */
 struct dns_ask {
 	struct dns_question question;
 	struct dns_ask *next;
-	struct dns_unbound_context *asked_in;
+	TAILQ_ENTRY(dns_ask) outstanding;
+	int64_t asked_ms;
+	struct dns_unbound *asked_in;
 	struct dns_answer *answer;
 };
 
-/** All are called on the loop thread. */
-struct dns_unbound_hooks {
-	/** @ask is the caller's again; @answer comes with a reference, NULL where malloc failed. */
+struct dns_unbound_setup {
+	const struct nameservers *servers;
+	const struct anchors *anchors; /* none: no validation */
+	unsigned maximum_in_flight;
+	/**
+	 * @ask has its answer, with a reference for the callee; NULL where malloc failed. May be called from within
+	 * dns_unbound_ask(), and with frames of libunbound below: it must neither jump nor free the context.
+	 */
 	void (*answered)(void *context, struct dns_ask *ask, struct dns_answer *answer);
-	/** Called when the time it returned last has come, and after each wake-up. The next time, INT64_MAX: none. */
-	int64_t (*due)(void *context, int64_t now_ms);
-	/** The thread ends; questions not yet given back never will be. */
-	void (*stopped)(void *context);
 	void *context;
 };
 
-/** Checks the nameservers, reads resolv.conf and the trust anchors; *error as in dns_new(). */
-enum err dns_unbound_new(const struct dns_options *options, const struct dns_unbound_hooks *hooks,
-	struct dns_unbound **ret_unbound, char *error, size_t error_size);
-/** Stop the thread and wait for it. Accepts NULL. */
+/** NULL when libunbound cannot be set up; the reason is logged. @setup's pointers are not kept, but for @context. */
+struct dns_unbound *dns_unbound_new(struct event_base *base, const struct dns_unbound_setup *setup);
+/** Questions without an answer are forgotten. Accepts NULL. */
 void dns_unbound_free(struct dns_unbound *unbound);
 
-/** Start the thread if it does not run. Thread-safe, as the two below. */
-enum err dns_unbound_start(struct dns_unbound *unbound);
-/** Hand a question over; it must stay where it is until it is given back. */
+/** @ask must stay where it is until it is answered. */
 void dns_unbound_ask(struct dns_unbound *unbound, struct dns_ask *ask);
-/** Have due() called soon. */
-void dns_unbound_wake(struct dns_unbound *unbound);
+/** Questions whose answer has not come. */
+size_t dns_unbound_outstanding(const struct dns_unbound *unbound);
+
+/** Whether libunbound takes the record as a trust anchor; costs about a millisecond and no packet. */
+bool dns_unbound_accepts_anchor(const struct anchor *anchor);
 
 #endif
