@@ -29,6 +29,7 @@ struct worker {
 	const struct invocation *invocation;
 	struct settings settings; /* as at the start: what only a restart changes */
 	const struct front *front;
+	struct dns *dns;
 	struct service *service;
 	enum leaving leaving;
 	int64_t leaving_since;
@@ -66,10 +67,9 @@ static bool listens_over_ip(void)
 
 static int start_service(struct worker *worker)
 {
-	struct dns *dns = NULL;
 	char error[DNS_ERROR_SIZE];
 	struct runtime *runtime = NULL;
-	enum err err = dns_new(config_dns(worker->settings.config), &dns, error);
+	enum err err = dns_new(config_dns(worker->settings.config), &worker->dns, error);
 	if (err != ERR_OK) {
 		log_error("DNS: %s", error);
 		return err_exit_status(err);
@@ -77,8 +77,9 @@ static int start_service(struct worker *worker)
 	int status = settings_load(&worker->settings, &runtime);
 	if (status != 0)
 		return status;
-	worker->service = service_new(dns);
+	worker->service = service_new(worker->dns);
 	if (worker->service == NULL) {
+		runtime_unref(runtime);
 		log_error("out of memory");
 		return EX_SOFTWARE;
 	}
@@ -225,8 +226,12 @@ int worker_run(const struct invocation *invocation)
 	}
 	if (status == 0)
 		status = start_front(&worker);
-	if (status != 0)
+	if (status != 0) {
+		service_free(worker.service);
+		dns_free(worker.dns);
+		settings_release(&worker.settings);
 		return status;
+	}
 	settings_log(&worker.settings, invocation->foreground);
 	if (!invocation->foreground)
 		settings_leave_terminal();
