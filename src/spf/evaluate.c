@@ -49,7 +49,7 @@ static void add_term(struct spf_evaluation *evaluation, const struct spf_term *t
 	evaluation->terms[n - 1] = (struct spf_numbered){*term, source};
 	evaluation->facts[n - 1] = (struct spf_fact){
 		.answer = matches_at_once(evaluation, term) ? SPF_YES : SPF_UNDECIDED,
-		.reports = evaluation->sources[source].outermost && term->kind != SPF_REDIRECT,
+		.reports = evaluation->sources[source].outermost,
 	};
 	evaluation->n_terms = n;
 	if (term->kind == SPF_REDIRECT)

@@ -26,7 +26,7 @@ enum spf_answer { SPF_UNDECIDED, SPF_NO, SPF_YES };
 struct spf_fact {
 	enum spf_answer answer; /* of a term that matches or not */
 	const char *record;     /* of include and redirect: the record the guard wrote; NULL: not fetched yet */
-	bool reports;           /* a match of this term is what ends the evaluation as a whole */
+	bool reports;           /* stands in the outermost record: a match here is the match of the whole */
 };
 
 struct spf_verdict {

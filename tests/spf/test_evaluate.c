@@ -313,6 +313,19 @@ static void test_early_questions_do_not_count(void **state)
 	trial_end(&trial);
 }
 
+/* What stands behind a match that needs no question is not asked for. */
+static void test_nothing_asked_behind_a_match(void **state)
+{
+	(void)state;
+	struct trial trial;
+	trial_begin(&trial);
+	assert_true(zone_add_lines(trial.zone, STR(TXT "ip4:192.0.2.3 a:h.example.org redirect=yes.example.org\n")));
+	trial_run(&trial);
+	check_int("result", trial.result.status, SPF_PASS);
+	check_int("questions", (long long)trial.questions, 1);
+	trial_end(&trial);
+}
+
 static void test_no_client(void **state)
 {
 	(void)state;
@@ -332,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_identities),
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_early_questions_do_not_count),
+		cmocka_unit_test(test_nothing_asked_behind_a_match),
 		cmocka_unit_test(test_no_client),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

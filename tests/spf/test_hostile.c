@@ -100,7 +100,10 @@ static void test_limits(void **state)
 	/* More than libspf2 has room for is not taken at the administrator's word. */
 	trial_begin(&trial);
 	trial.options.lookup_limit = 1000;
-	add(&trial, "example.com TXT v=spf1 include:example.com -all");
+	add(&trial, "example.com TXT v=spf1 include:1.example.com -all");
+	for (int i = 1; i < 25; i++)
+		add(&trial, "%d.example.com TXT v=spf1 include:%d.example.com", i, i + 1);
+	add(&trial, "25.example.com TXT v=spf1 all");
 	check(&trial, "limit of libspf2", "permerror", "look-up limit exceeded");
 }
 

@@ -191,6 +191,9 @@ static void test_hostile_values(void **state)
 	assert_false(spf_macro_expand_explanation(arena, &macros, STR("%{l}"), &got));
 	assert_true(spf_macro_expand_explanation(arena, &macros, STR("%{L}"), &got));
 	check_str("escaped", got, "a%0D%0A250%20ok");
+	macros.local_part = STR("~jack&jill=up-a_b3.c/\xff");
+	assert_true(spf_macro_expand_explanation(arena, &macros, STR("%{L}"), &got));
+	check_str("unreserved", got, "~jack%26jill%3Dup-a_b3.c%2F%FF");
 	macros.local_part = STR("\xc3\xa9");
 	assert_false(spf_macro_expand_explanation(arena, &macros, STR("%{l}"), &got));
 
