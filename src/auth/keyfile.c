@@ -139,21 +139,23 @@ static bool check_rights(struct keyfile_checker *checker, const char *path, cons
 	struct diag_place place, struct diag *diag)
 {
 	char owner[64], user[64];
-	if (st->st_uid != 0 && st->st_uid != geteuid() &&
+	uid_t reader = checker->options->reader;
+	if (st->st_uid != 0 && st->st_uid != reader &&
 		!complain(checker, diag, place,
 			"key file %s is not safe: it belongs to %s, but must belong to root or to %s: chown %s %s",
-			path, user_name(st->st_uid, owner), user_name(geteuid(), user), user, path))
+			path, user_name(st->st_uid, owner), user_name(reader, user), user, path))
 		return false;
 	if ((st->st_mode & 077) == 0)
 		return true;
 	return complain(checker, diag, place, "key file %s is not safe: %s may %s it (mode %04o): chmod 600 %s%s%s%s",
 		path, st->st_mode & 007 ? "everybody" : "its group", st->st_mode & 022 ? "write" : "read",
-		(unsigned)st->st_mode & 07777, path, st->st_uid != geteuid() ? " && chown " : "",
-		st->st_uid != geteuid() ? user_name(geteuid(), user) : "",
-		st->st_uid != geteuid() ? arena_printf(diag->arena, " %s", path).p : "");
+		(unsigned)st->st_mode & 07777, path, st->st_uid != reader ? " && chown " : "",
+		st->st_uid != reader ? user_name(reader, user) : "",
+		st->st_uid != reader ? arena_printf(diag->arena, " %s", path).p : "");
 }
 
-static void report_errno(const char *path, int error, struct diag_place place, struct diag *diag)
+static void report_errno(
+	const struct keyring_options *options, const char *path, int error, struct diag_place place, struct diag *diag)
 {
 	char user[64];
 	if (error == ENOENT || error == ENOTDIR)
@@ -164,9 +166,18 @@ static void report_errno(const char *path, int error, struct diag_place place, s
 		diag_error(diag, place,
 			"key file %s cannot be read by user %s: chown %s %s && chmod 600 %s (its directories must be "
 			"open to %s too)",
-			path, user_name(geteuid(), user), user, path, path, user);
+			path, user_name(options->reader, user), user, path, path, user);
 	else
 		diag_error(diag, place, "key file %s cannot be read: %s", path, strerror(error));
+}
+
+/* Root may read anything; the question is then what the user may whom it will become. */
+static bool may_read(const struct keyring_options *options, const char *path, const struct stat *st)
+{
+	if (options->reader == geteuid())
+		return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+	errno = EACCES;
+	return (st->st_mode & (st->st_uid == options->reader ? S_IRUSR : S_IRGRP | S_IROTH)) != 0;
 }
 
 bool keyfile_check(struct keyfile_checker *checker, struct str path, struct diag_place place, struct diag *diag)
@@ -174,15 +185,15 @@ bool keyfile_check(struct keyfile_checker *checker, struct str path, struct diag
 	const char *name = arena_dup(checker->arena, path).p;
 	struct stat st;
 	if (stat(name, &st) != 0) {
-		report_errno(name, errno, place, diag);
+		report_errno(checker->options, name, errno, place, diag);
 		return false;
 	}
 	if (!S_ISREG(st.st_mode)) {
 		diag_error(diag, place, "key file %s is not a regular file", name);
 		return false;
 	}
-	if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) != 0) {
-		report_errno(name, errno, place, diag);
+	if (!may_read(checker->options, name, &st)) {
+		report_errno(checker->options, name, errno, place, diag);
 		return false;
 	}
 	bool rights = check_rights(checker, name, &st, place, diag);
@@ -247,7 +258,7 @@ struct dkim_private_key *keyfile_read(
 	ssize_t n = read_whole(name, text, sizeof(text));
 	struct dkim_private_key *key = NULL;
 	if (n < 0)
-		report_errno(name, errno, place, diag);
+		report_errno(options, name, errno, place, diag);
 	else
 		key = keyfile_parse(options, path, str_from(text, (size_t)n), place, diag);
 	explicit_bzero(text, sizeof(text));

@@ -9,6 +9,8 @@
 #ifndef TRIMILTER_AUTH_KEYRING_H
 #define TRIMILTER_AUTH_KEYRING_H
 
+#include <sys/types.h>
+
 #include "base/diag.h"
 #include "base/err.h"
 #include "dkim/dkim.h"
@@ -16,6 +18,7 @@
 struct keyring_options {
 	unsigned minimum_key_bits; /* RSA; below 1024 counts as 1024 */
 	bool require_safe_keys;    /* what others may read or replace is an error, else a warning */
+	uid_t reader;              /* who reads the keys: this process, or whom it will become */
 };
 
 struct keyring;

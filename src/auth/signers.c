@@ -1,5 +1,8 @@
 #include "auth/signers.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include "auth/keyring.h"
 #include "auth/signing_table.h"
 #include "base/buf.h"
@@ -184,11 +187,42 @@ static void add_domains(struct builder *builder, const struct signers_source *so
 	}
 }
 
+/* "user" or "user:group", by name or number. */
+static bool find_reader(const struct signers_source *source, struct diag *diag, uid_t *ret_reader)
+{
+	*ret_reader = geteuid();
+	if (source->user.n == 0 || *ret_reader != 0)
+		return true;
+	struct str rest = source->user, name;
+	struct passwd entry, *found = NULL;
+	char room[4096];
+	uint64_t number;
+	str_cut(&rest, ':', &name);
+	if (str_to_u64(name, UINT32_MAX - 1, &number)) {
+		*ret_reader = (uid_t)number;
+		return true;
+	}
+	getpwnam_r(arena_dup(diag->arena, name).p, &entry, room, sizeof(room), &found);
+	if (found == NULL) {
+		diag_error(diag, source->place,
+			"UserID \"%.*s\": there is no such user, who would have to read the keys: adduser "
+			"--system --group %.*s",
+			STR_ARG(name), STR_ARG(name));
+		return false;
+	}
+	*ret_reader = entry.pw_uid;
+	return true;
+}
+
 enum err signers_build(
 	struct arena *arena, const struct signers_source *source, struct diag *diag, struct signers **ret_signers)
 {
 	size_t errors = diag->n_errors;
-	const struct keyring_options options = {source->minimum_key_bits, source->require_safe_keys};
+	struct keyring_options options = {source->minimum_key_bits, source->require_safe_keys, 0};
+	if (!find_reader(source, diag, &options.reader)) {
+		*ret_signers = NULL;
+		return ERR_CONFIG;
+	}
 	bool tables = source->key_table != NULL && source->signing_table != NULL;
 	struct signers *signers = ARENA_NEW(arena, struct signers);
 	signers->arena = arena;

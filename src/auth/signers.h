@@ -28,6 +28,7 @@ struct signers_source {
 	unsigned minimum_key_bits; /* RSA keys below it are errors; never below 1024 */
 	bool require_safe_keys;    /* a key that others may read, or replace, is an error, else a warning */
 	bool multiple_signatures;  /* every matching row of the signing table signs, not the first alone */
+	struct str user;           /* UserID: who will read the keys, where this process is root; empty: this process */
 	struct str base_directory; /* where relative key paths start; empty: the working directory */
 	struct diag_place place;   /* of the option that named them */
 };

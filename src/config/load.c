@@ -81,6 +81,7 @@ static const struct signers *load_signers(struct loader *loader)
 		.require_safe_keys = tables->require_safe_keys,
 		.multiple_signatures = tables->multiple_signatures,
 		.base_directory = tables->base_directory,
+		.user = loader->values.milter.user,
 		.place = place_of(loader, "KeyFile"),
 	};
 	if (tables->key_table.n > 0) {
