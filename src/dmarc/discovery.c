@@ -174,10 +174,12 @@ struct str dmarc_walk_organizational(const struct dmarc_walk *walk)
 		enum dmarc_psd psd;
 		if (!psd_of(walk->steps[i], &psd))
 			continue;
-		/* A public suffix that is itself the author is its own organization; nothing above it counts. */
-		if (psd == DMARC_PSD_NO || (psd == DMARC_PSD_YES && i == 0))
+		if (psd == DMARC_PSD_NO)
 			return domain;
-		/* One label below, which a shortened walk may have jumped over. */
+		/*
+		 * One label below, which a shortened walk may have jumped over; but a public suffix that is itself the
+		 * author is its own organization.
+		 */
 		if (psd == DMARC_PSD_YES)
 			return domain_last_labels(walk->start, domain_labels(domain) + 1);
 		shortest = domain;

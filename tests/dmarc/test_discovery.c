@@ -126,6 +126,10 @@ static void test_tree_walk(void **state)
 		 "TXT _dmarc.example.com v=DMARC1; p=reject",
 			"a.example.com", FOUND, "example.com", "example.com",
 			"_dmarc.a.example.com _dmarc.example.com _dmarc.com"},
+		{"TXT _dmarc.a.example.com v=DMARC1; p=none\nTXT _dmarc.example.com v=DMARC1; p=none\n"
+		 "TXT _dmarc.example.com v=DMARC1; p=reject",
+			"a.example.com", FOUND, "a.example.com", "a.example.com",
+			"_dmarc.a.example.com _dmarc.example.com _dmarc.com"},
 		{"TXT _dmarc.example.com google-site-verification=1\nTXT _dmarc.example.com v=DMARC1; p=reject\n"
 		 "TXT _dmarc.example.com note: v=DMARC1 is above",
 			"example.com", FOUND, "example.com", "example.com", "_dmarc.example.com _dmarc.com"},

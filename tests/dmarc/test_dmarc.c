@@ -424,6 +424,10 @@ static void test_details(void **state)
 	options.maximum_author_domains = 1;
 	evaluate(&options, "", &message, &result);
 	assert_string_equal(result.reason, "From names several domains, more than are looked at");
+	options.maximum_author_domains = 100; /* four at most, whatever the option says */
+	fill(&message, AUTHOR_SEVERAL, "a.example b.example c.example d.example e.example", "");
+	evaluate(&options, "", &message, &result);
+	assert_string_equal(result.reason, "From names several domains, more than are looked at");
 	assert_string_equal(dmarc_status_text(DMARC_PERMERROR), "permerror");
 	assert_null(dmarc_policy_text(DMARC_POLICY_UNSET));
 	arena_reset(arena);
@@ -451,6 +455,10 @@ static void test_cost(void **state)
 			"TXT _dmarc.3 v=DMARC1; p=none; np=reject\nTXT _dmarc.4 v=DMARC1; p=none; np=reject",
 			"a.b.c.d.e.f.g.h.1 a.b.c.d.e.f.g.h.2 a.b.c.d.e.f.g.h.3 a.b.c.d.e.f.g.h.4 a.b.c.d.e.f.g.h.5",
 			"spf:i.j.k.l.m.n.o.p.1 dkim:i.j.k.l.m.n.o.p.2 dkim:i.j.k.l.m.n.o.p.3 dkim:i.j.k.l.m.n.o.p.4"},
+		{AUTHOR_SEVERAL, "",
+			"1.a 2.a 3.a 4.a 5.a 6.a 7.a 8.a 9.a 10.a 11.a 12.a 13.a 14.a 15.a 16.a 17.a 18.a 19.a 20.a "
+			"21.a 22.a",
+			"dkim:a"},
 		{AUTHOR_SEVERAL, "", "a.b.c.d.e.f.g.h.1 a.b.c.d.e.f.g.h.2", ""},
 		{AUTHOR_SEVERAL, "", "a.b.c.d.e.f.g.h.1 a.b.c.d.e.f.g.h.2 a.b.c.d.e.f.g.h.3", ""},
 		{AUTHOR_MALFORMED, "",

@@ -116,6 +116,7 @@ static void test_policies(void **state)
 		{STR_INIT("v=DMARC1; p=reject; sp=none; sp=reject"), false, U, U, U},
 		/* reports that nobody could send do not count */
 		{STR_INIT("v=DMARC1; rua=a@example.com"), false, U, U, U},
+		{STR_INIT("v=DMARC1; rua=mailto:a@example.com; rua=mailto:b@example.com"), false, U, U, U},
 		{STR_INIT("v=DMARC1; rua="), false, U, U, U},
 		{STR_INIT("v=DMARC1; rua=mailto:"), false, U, U, U},
 		{STR_INIT("v=DMARC1; ruf=mailto:a@example.com"), false, U, U, U},
