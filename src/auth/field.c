@@ -2,14 +2,30 @@
 
 #include "message/results.h"
 
-/* One field must stay far below what receivers cut off; the rest is in the log. */
+/*
+ * One field must stay far below what receivers cut off. Signatures beyond
+ * MaximumSignaturesToVerify say nothing, so they are the ones to be left out.
+ */
 #define DKIM_RESULTS_MAX 30
 
-static void add_property(struct result *result, const char *ptype, const char *property, struct str value)
+/*
+ * What a client says may hold all that structures this field. Quoted it would
+ * be right, and a reader that looks for ';' alone would be misled all the same.
+ */
+static struct str harmless(struct arena *arena, struct str value)
+{
+	char *copy = arena_alloc(arena, value.n + 1);
+	for (size_t i = 0; i < value.n; i++)
+		copy[i] = strchr(" \t\r\n;,()<>\"\\", value.p[i]) != NULL ? '?' : value.p[i];
+	return str_from(copy, value.n);
+}
+
+static void add_property(
+	struct arena *arena, struct result *result, const char *ptype, const char *property, struct str value)
 {
 	if (value.n == 0)
 		return;
-	result->properties[result->n_properties++] = (struct result_property){ptype, property, value};
+	result->properties[result->n_properties++] = (struct result_property){ptype, property, harmless(arena, value)};
 }
 
 static struct result dkim_result_of(
@@ -20,20 +36,21 @@ static struct result dkim_result_of(
 	if (options->result_comments && found->key_bits > 0)
 		result.comment =
 			arena_printf(arena, "%u-bit key%s", found->key_bits, found->key_testing ? ", test mode" : "");
-	add_property(&result, "header", "d", found->domain);
-	add_property(&result, "header", "s", found->selector);
-	add_property(&result, "header", "a", found->algorithm);
-	add_property(&result, "header", "b", found->signature);
-	add_property(&result, "header", "i", found->identity);
+	add_property(arena, &result, "header", "d", found->domain);
+	add_property(arena, &result, "header", "s", found->selector);
+	add_property(arena, &result, "header", "a", found->algorithm);
+	add_property(arena, &result, "header", "b", found->signature);
+	add_property(arena, &result, "header", "i", found->identity);
 	return result;
 }
 
-static struct result spf_result_of(const struct spf_result *found, const char *property, struct str value)
+static struct result spf_result_of(
+	struct arena *arena, const struct spf_result *found, const char *property, struct str value)
 {
 	struct result result = {.method = "spf", .value = spf_status_text(found->status)};
 	if (found->status != SPF_PASS && found->reason != NULL)
 		result.reason = str_of(found->reason);
-	add_property(&result, "smtp", property, value);
+	add_property(arena, &result, "smtp", property, value);
 	return result;
 }
 
@@ -46,24 +63,39 @@ static struct result dmarc_result_of(
 		result.reason = str_of(found->reason);
 	if (options->result_comments && policy != NULL)
 		result.comment = arena_printf(arena, "p=%s dis=%s", policy, dmarc_policy_text(found->disposition));
-	add_property(&result, "header", "from", found->author_domain);
-	add_property(&result, "policy", "dmarc", str_of(policy));
+	add_property(arena, &result, "header", "from", found->author_domain);
+	add_property(arena, &result, "policy", "dmarc", str_of(policy));
 	return result;
+}
+
+static size_t add_dkim_results(struct arena *arena, const struct auth_options *options,
+	const struct auth_findings *findings, struct result *results)
+{
+	size_t telling = 0, n = 0;
+	for (size_t i = 0; i < findings->n_dkim; i++)
+		telling += findings->dkim[i].status != DKIM_POLICY;
+	size_t room = telling < DKIM_RESULTS_MAX ? DKIM_RESULTS_MAX - telling : 0;
+	for (size_t i = 0; i < findings->n_dkim && n < DKIM_RESULTS_MAX; i++) {
+		bool tells = findings->dkim[i].status != DKIM_POLICY;
+		if (!tells && room == 0)
+			continue;
+		room -= !tells;
+		results[n++] = dkim_result_of(arena, options, &findings->dkim[i]);
+	}
+	return n;
 }
 
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
 	const struct auth_envelope *envelope)
 {
-	size_t n_dkim = findings->n_dkim < DKIM_RESULTS_MAX ? findings->n_dkim : DKIM_RESULTS_MAX, n = 0;
-	struct result *results = ARENA_ARRAY(arena, n_dkim + 4, struct result);
-	for (size_t i = 0; i < n_dkim; i++)
-		results[n++] = dkim_result_of(arena, options, &findings->dkim[i]);
-	if (findings->dkim_verified && n_dkim == 0)
+	struct result *results = ARENA_ARRAY(arena, DKIM_RESULTS_MAX + 4, struct result);
+	size_t n = add_dkim_results(arena, options, findings, results);
+	if (findings->dkim_verified && findings->n_dkim == 0)
 		results[n++] = (struct result){.method = "dkim", .value = "none"};
 	if (findings->spf_evaluated && findings->spf.identity == SPF_MAILFROM && envelope->mail_from.n > 0)
-		results[n++] = spf_result_of(&findings->spf, "mailfrom", envelope->mail_from);
+		results[n++] = spf_result_of(arena, &findings->spf, "mailfrom", envelope->mail_from);
 	if (findings->spf_evaluated)
-		results[n++] = spf_result_of(&findings->spf_helo, "helo", envelope->helo);
+		results[n++] = spf_result_of(arena, &findings->spf_helo, "helo", envelope->helo);
 	if (findings->dmarc_evaluated)
 		results[n++] = dmarc_result_of(arena, options, &findings->dmarc);
 	struct buf value = buf_in(arena);

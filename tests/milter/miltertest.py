@@ -232,7 +232,7 @@ class Milter:
             if reply == "i":
                 result.headers.insert(index, (name, space + value))
                 return
-            places = [k for k, (n, _) in enumerate(result.headers) if n.lower() == name.lower()]
+            places = [k for k, (n, _) in enumerate(result.headers) if n.rstrip(" \t").lower() == name.lower()]
             if not 1 <= index <= len(places):
                 raise ProtocolError(f"there is no field {index} of {name}")
             if value == "":
