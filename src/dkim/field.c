@@ -2,6 +2,7 @@
 
 #define COLUMNS 78
 #define TAB_COLUMNS 8
+#define FILL 64 /* leaves no lone '=' on the last line of any size of signature */
 
 static void fold(struct field_writer *field)
 {
@@ -48,6 +49,13 @@ void field_tag_begin(struct field_writer *field, const char *name)
 	put(field, STR("="));
 }
 
+void field_tag_begin_line(struct field_writer *field, const char *name)
+{
+	fold(field);
+	put(field, str_of(name));
+	put(field, STR("="));
+}
+
 void field_tag_add(struct field_writer *field, struct str piece)
 {
 	if (field->column + piece.n + 1 > COLUMNS && field->column > TAB_COLUMNS)
@@ -57,12 +65,11 @@ void field_tag_add(struct field_writer *field, struct str piece)
 
 void field_tag_fill(struct field_writer *field, struct str text)
 {
-	while (text.n > 0) {
-		if (field->column >= COLUMNS - 1)
+	for (bool first = true; text.n > 0; first = false) {
+		if (!first)
 			fold(field);
-		struct str piece = str_head(text, COLUMNS - 1 - field->column);
-		put(field, piece);
-		text = str_skip(text, piece.n);
+		put(field, str_head(text, FILL));
+		text = str_skip(text, FILL);
 	}
 }
 

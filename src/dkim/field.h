@@ -18,9 +18,11 @@ void field_tag(struct field_writer *field, const char *name, struct str value);
 
 /** A tag that may take several lines. */
 void field_tag_begin(struct field_writer *field, const char *name);
+/** The same on a line of its own. */
+void field_tag_begin_line(struct field_writer *field, const char *name);
 /** A piece that stays together. */
 void field_tag_add(struct field_writer *field, struct str piece);
-/** Text that may be broken anywhere. */
+/** Text that may be broken anywhere; behind field_tag_begin_line(). */
 void field_tag_fill(struct field_writer *field, struct str text);
 void field_tag_end(struct field_writer *field);
 

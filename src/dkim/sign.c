@@ -239,13 +239,13 @@ static void write_tags(struct field_writer *field, const struct dkim_signing *si
 		field_tag(field, "r", STR("y"));
 	write_names(field, signing->names);
 	if (signing->diagnostics.n > 0) {
-		field_tag_begin(field, "z");
+		field_tag_begin_line(field, "z");
 		field_tag_fill(field, signing->diagnostics);
 		field_tag_end(field);
 	}
 	base64_write(&digest, body->digest, SHA256_SIZE);
 	field_tag(field, "bh", buf_str(&digest));
-	field_tag_begin(field, "b");
+	field_tag_begin_line(field, "b");
 }
 
 bool dkim_sign_end(struct dkim_signing *signing, struct str *ret_value)
