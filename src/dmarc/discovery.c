@@ -12,6 +12,15 @@ static struct dmarc_lookup *find(const struct dmarc_lookups *lookups, enum dns_t
 	return NULL;
 }
 
+static struct str record_name(struct arena *arena, struct str domain)
+{
+	struct str prefix = STR("_dmarc.");
+	char *name = arena_alloc(arena, prefix.n + domain.n);
+	memcpy(name, prefix.p, prefix.n);
+	memcpy(name + prefix.n, domain.p, domain.n);
+	return str_from(name, prefix.n + domain.n);
+}
+
 /* Every name that is wanted counts, needed or not: it costs somebody's server a query. */
 static struct dmarc_lookup *ask(struct dmarc_lookups *lookups, enum dns_type type, struct str domain)
 {
@@ -21,7 +30,7 @@ static struct dmarc_lookup *ask(struct dmarc_lookups *lookups, enum dns_type typ
 	lookup = ARENA_NEW(lookups->arena, struct dmarc_lookup);
 	lookup->type = type;
 	lookup->domain = domain;
-	lookup->name = type == DNS_TXT ? arena_printf(lookups->arena, "_dmarc.%.*s", STR_ARG(domain)) : domain;
+	lookup->name = type == DNS_TXT ? record_name(lookups->arena, domain) : domain;
 	answers_want(lookups->answers, type, lookup->name);
 	lookups->asked = arena_grow(
 		lookups->arena, lookups->asked, &lookups->asked_capacity, lookups->n_asked + 1, sizeof(lookup));

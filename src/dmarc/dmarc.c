@@ -66,7 +66,8 @@ struct evaluation {
 static void add_identity(struct evaluation *evaluation, struct str text, bool is_spf, bool passes)
 {
 	struct str domain;
-	if (!domain_normalize(evaluation->arena, text, &domain))
+	/* What is no host name cannot belong to an author's domain; nor is it to reach the DNS. */
+	if (!domain_normalize(evaluation->arena, text, &domain) || !domain_is_hostname(domain))
 		return;
 	struct identity *identities = evaluation->identities;
 	for (size_t i = 0; i < evaluation->n_identities; i++)

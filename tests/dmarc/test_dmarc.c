@@ -244,6 +244,8 @@ static void test_tree_walk(void **state)
 		{SP("p=bad; rua=mailto:a@example.com"), "example.com", "",
 			{DMARC_FAIL, N, N, "example.com", "example.com", "", NULL}},
 		{SP("p=reject; pct=0"), "example.com", "", {DMARC_FAIL, R, R, "example.com", "example.com", "", NULL}},
+		{EXAMPLE, "example.com", "dkim:a!b.example.com dkim:.example.com dkim:a..example.com spf:",
+			{DMARC_FAIL, R, R, "example.com", "example.com", "", "_dmarc.example.com _dmarc.com"}},
 		/* not a domain name */
 		{EXAMPLE, "[192.0.2.1]", "", {DMARC_PERMERROR, U, N, "", "", "", ""}},
 		{EXAMPLE, "example..com", "", {DMARC_PERMERROR, U, N, "", "", "", ""}},
@@ -424,7 +426,7 @@ static void test_details(void **state)
 	options.maximum_author_domains = 1;
 	evaluate(&options, "", &message, &result);
 	assert_string_equal(result.reason, "From names several domains, more than are looked at");
-	options.maximum_author_domains = 100; /* four at most, whatever the option says */
+	options.maximum_author_domains = 50; /* four at most, whatever the option says */
 	fill(&message, AUTHOR_SEVERAL, "a.example b.example c.example d.example e.example", "");
 	evaluate(&options, "", &message, &result);
 	assert_string_equal(result.reason, "From names several domains, more than are looked at");
@@ -469,7 +471,7 @@ static void test_cost(void **state)
 		struct message message;
 		fill(&message, rows[i].outcome, rows[i].authors, rows[i].checked);
 		struct dmarc_options options = options_for(DMARC_TREE_WALK);
-		options.maximum_author_domains = 100;
+		options.maximum_author_domains = 50;
 		struct answers *answers = answers_new(arena);
 		dmarc_want(&options, STR("z.y.x.w.v.u.t.s.r.q.p.o"), answers);
 		struct dmarc_result result;
@@ -513,6 +515,28 @@ static void test_want(void **state)
 			assert_int_equal(answers_count(answers), rows[i].n);
 		arena_reset(arena);
 	}
+}
+
+/* A NUL ends no name: what stands before it is not what was signed. */
+static void test_nul(void **state)
+{
+	(void)state;
+	static const struct str names[] = {STR_INIT("example.com\0.evil.net"), STR_INIT("a\0.example.com"),
+		STR_INIT("example.com\0"), STR_INIT("\0")};
+	struct dmarc_options options = options_for(DMARC_TREE_WALK);
+	for (size_t i = 0; i < LENGTH(names); i++) {
+		struct message message;
+		struct dmarc_result result;
+		fill(&message, AUTHOR_ONE, "example.com", "dkim:x");
+		message.dkim[0].domain = message.input.spf_domain = names[i];
+		message.input.spf_status = SPF_PASS;
+		assert_int_equal(evaluate(&options, EXAMPLE, &message, &result), 2);
+		assert_int_equal(result.status, DMARC_FAIL);
+		message.authors[0] = names[i];
+		assert_int_equal(evaluate(&options, EXAMPLE, &message, &result), 0);
+		assert_int_equal(result.status, DMARC_PERMERROR);
+	}
+	arena_reset(arena);
 }
 
 /* After the deadline what is missing reads as failed. */
@@ -559,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_details),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_want),
+		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_give_up),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
