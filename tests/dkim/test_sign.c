@@ -60,8 +60,8 @@ static void test_field_as_written(void **state)
 	(void)state;
 	static const struct str expected =
 		STR_INIT("DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n"
-			 "\td=football.example.com; s=brisbane; i=@football.example.com; t=1528637909;\r\n"
-			 "\th=From:To:Subject:Date:Message-ID:From:Subject:Date;\r\n"
+			 "\td=football.example.com; s=brisbane; i=@football.example.com;\r\n"
+			 "\tt=1528637909; h=From:To:Subject:Date:Message-ID:From:Subject:Date;\r\n"
 			 "\tbh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\r\n"
 			 "\tb=");
 	static const struct str oversign[] = {STR_INIT("from"), STR_INIT("subject"), STR_INIT("date")};
