@@ -26,8 +26,8 @@ enum address_list_outcome { ADDRESS_LIST_OK, ADDRESS_LIST_EMPTY, ADDRESS_LIST_MA
  * Encoded words are never decoded into an address. An address without domain, with a domain literal,
  * or with a domain that is no host name is malformed. EMPTY: nothing but white space, comments, empty groups.
  */
-enum address_list_outcome address_list_parse(struct arena *arena, struct str value,
-	struct address **ret_addresses, size_t *ret_n, const char **ret_reason);
+enum address_list_outcome address_list_parse(
+	struct arena *arena, struct str value, struct address **ret_addresses, size_t *ret_n, const char **ret_reason);
 
 /** One reverse-path as MAIL FROM gives it, with or without angle brackets; the null path and bad syntax: false. */
 bool address_parse_path(struct arena *arena, struct str path, struct address *ret_address);
@@ -41,12 +41,12 @@ enum author_outcome {
 
 struct author {
 	enum author_outcome outcome;
-	const char *reason;       /* for all but ONE; static: "no From field", "two From fields" ... */
+	const char *reason;        /* for all but ONE; static: "no From field", "two From fields" ... */
 	struct address *addresses; /* every address that could be read, also when MALFORMED; for the signing table */
 	size_t n_addresses;
-	struct str *domains;      /* distinct, in order of appearance, also of several From fields; for evaluation */
+	struct str *domains; /* distinct, in order of appearance, also of several From fields; for evaluation */
 	size_t n_domains;
-	size_t n_fields;          /* From fields, any spelling of the name, white space before the colon too */
+	size_t n_fields; /* From fields, any spelling of the name, white space before the colon too */
 };
 
 /** Who wrote it: all From fields of the message together. Never fails. RFC 9989 section 4.1, 5.3.1 */

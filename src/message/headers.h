@@ -24,7 +24,7 @@ struct headers {
 	struct header_field *fields; /* top to bottom */
 	size_t n;
 	size_t capacity;
-	size_t bytes;   /* of names and values */
+	size_t bytes;        /* of names and values */
 	size_t dropped;      /* fields beyond the limits */
 	size_t dropped_from; /* From fields among them: the author is then not certain */
 	size_t max_fields, max_bytes;

@@ -36,13 +36,14 @@ struct result {
  * form where that is safe. 8-bit bytes stay if the value is UTF-8 (RFC 8616 section 4), else '?'.
  * Lines are folded at about 78 columns, none is over 998.
  */
-void results_write(struct buf *out, struct str authserv_id, const struct result *results, size_t n_results, const char *eol);
+void results_write(
+	struct buf *out, struct str authserv_id, const struct result *results, size_t n_results, const char *eol);
 
 /** One method as read from a field. */
 struct result_read {
-	struct str method;   /* lower case */
-	struct str value;    /* lower case */
-	struct str reason;   /* unquoted */
+	struct str method; /* lower case */
+	struct str value;  /* lower case */
+	struct str reason; /* unquoted */
 	struct {
 		struct str ptype, property, value;
 	} properties[16];

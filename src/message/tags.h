@@ -16,8 +16,8 @@ struct tag {
 struct tags {
 	struct tag *tags; /* in order */
 	size_t n;
-	const char *error;     /* NULL: the list is well-formed; else what is wrong, static ("duplicate tag" ...) */
-	struct str error_at;   /* the word that is wrong */
+	const char *error;   /* NULL: the list is well-formed; else what is wrong, static ("duplicate tag" ...) */
+	struct str error_at; /* the word that is wrong */
 };
 
 /**
