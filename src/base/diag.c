@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-static void add(
+__attribute__((format(printf, 4, 0))) static void add(
 	struct diag *diag, enum diag_severity severity, struct diag_place place, const char *format, va_list args)
 {
 	char text[2048];

@@ -53,7 +53,7 @@ static void sanitize(const char *from, char *to, size_t size)
 	to[n] = '\0';
 }
 
-static void log_line(enum log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 	static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
