@@ -296,7 +296,8 @@ static enum dmarc_progress judge_author(struct evaluation *evaluation, struct st
 		break;
 	}
 	result->policy_domain = found.policy_domain;
-	result->record = found.record->text;
+	/* The answers may be gone before the result is. */
+	result->record = arena_dup(evaluation->arena, found.record->text);
 	if (!found.record->usable) {
 		result->reason = "the DMARC record has no valid policy";
 		return DMARC_READY;
