@@ -17,7 +17,11 @@ struct run {
 	size_t n_facts;
 	size_t undecided;
 	size_t last_reporting; /* asked last; what libspf2 asks after it shows that it did not match */
-	SPF_dns_rr_t *spare;   /* libspf2 aborts the process when a look-up gives it NULL */
+	/*
+	 * libspf2 aborts the process when a look-up gives it NULL. One place is left where it aborts for want of
+	 * memory, and that is its own: the 100 bytes of a response for an include.
+	 */
+	SPF_dns_rr_t *spare;
 	bool broken;
 };
 

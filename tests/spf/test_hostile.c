@@ -280,6 +280,35 @@ static void test_envelope_bytes(void **state)
 	check(&trial, "HELO", "fail", "");
 }
 
+/* Out of memory anywhere is a jump to the boundary, and leaks nothing of libspf2's (the sanitizer looks). */
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	struct trial trial;
+	trial_begin(&trial);
+	add(&trial, "example.com TXT v=spf1 include:i.example.com mx exists:%%{p}.org -all exp=e.example.com");
+	add(&trial, "i.example.com TXT v=spf1 ?a:i.example.com ~all");
+	add(&trial, "example.com MX 1 i.example.com");
+	add(&trial, "i.example.com A 198.51.100.1");
+	add(&trial, "e.example.com TXT No %%{s}");
+	trial_run(&trial);
+	check_int("with memory", trial.result.status, SPF_FAIL);
+	volatile unsigned jumps = 0, results = 0;
+	for (volatile size_t cap = 64; results == 0; cap += 64) {
+		struct arena *arena = arena_new(cap);
+		jmp_buf boundary;
+		arena_set_boundary(arena, &boundary);
+		if (setjmp(boundary) != 0)
+			jumps++;
+		else if (spf_evaluate(arena, &trial.options, &trial.query, trial.answers, &trial.result))
+			results++;
+		arena_free(arena);
+	}
+	assert_in_range(jumps, 20, 1000);
+	check_int("result", trial.result.status, SPF_FAIL);
+	trial_end(&trial);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_large_records),
 		cmocka_unit_test(test_explanations),
 		cmocka_unit_test(test_envelope_bytes),
+		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
