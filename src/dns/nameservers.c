@@ -70,9 +70,7 @@ void nameservers_parse_resolv_conf(struct str text, struct nameservers *ret_serv
 		/* As the C library: the keyword at the start of the line, white space, the address. */
 		if (!str_starts(line, keyword) || line.n == keyword.n || !is_blank(line.p[keyword.n]))
 			continue;
-		struct str word = first_word(str_trim(str_skip(line, keyword.n)));
-		if (str_index(word, '@') < 0)
-			nameservers_add(ret_servers, word);
+		nameservers_add(ret_servers, first_word(str_trim(str_skip(line, keyword.n))));
 	}
 	if (ret_servers->n == 0)
 		nameservers_add(ret_servers, STR("127.0.0.1"));

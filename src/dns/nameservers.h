@@ -21,8 +21,8 @@ struct nameservers {
 bool nameservers_add(struct nameservers *servers, struct str word);
 
 /**
- * The nameserver lines of a resolv.conf; what cannot be read is passed over, as the C library does.
- * Without any it is the local host: resolv.conf(5).
+ * The nameserver lines of a resolv.conf; what cannot be read is passed over, as the C library does;
+ * unlike there an address may have a port. Without any it is the local host: resolv.conf(5).
  */
 void nameservers_parse_resolv_conf(struct str text, struct nameservers *ret_servers);
 

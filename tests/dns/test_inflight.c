@@ -1,0 +1,142 @@
+#include "dns/inflight.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+struct seen {
+	int n;
+	char why[8][16];
+};
+
+static void on_done(void *context, const struct dns_question *question, struct dns_answer *answer)
+{
+	struct seen *seen = context;
+	assert_true(question->name.n > 0);
+	snprintf(seen->why[seen->n++], sizeof(seen->why[0]), "%s", answer->why);
+	dns_answer_unref(answer);
+}
+
+static enum inflight_outcome add(
+	struct inflight *inflight, const char *name, int64_t deadline_ms, struct seen *seen, struct dns_ask **ret_ask)
+{
+	struct dns_question question = {DNS_TXT, str_of(name)};
+	return inflight_add(inflight, &question, deadline_ms, on_done, seen, ret_ask);
+}
+
+static struct dns_answer *failure(const char *why)
+{
+	struct dns_answer *answer = dns_answer_new(DNS_FAILED, NULL, 0);
+	answer->why = why;
+	return answer;
+}
+
+static void test_domain(void **state)
+{
+	static const struct {
+		const char *name, *domain;
+	} rows[] = {
+		{"com", "com"},
+		{"example.com", "example.com"},
+		{"a.b.example.com", "example.com"},
+		{"example.co.uk", "example.co.uk"},
+		{"a.b.example.co.uk", "example.co.uk"},
+		{"a.example.com.au", "example.com.au"},
+		{"a.b.abc.de", "abc.de"},
+		{"co.uk", "co.uk"},
+		{"a.co.info", "co.info"},
+		{"4.3.2.1.in-addr.arpa", "2.1.in-addr.arpa"},
+		{"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+			"8.b.d.0.1.0.0.2.ip6.arpa"},
+		{"in-addr.arpa", "in-addr.arpa"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct str domain = inflight_domain(str_of(rows[i].name));
+		assert_int_equal(domain.n, strlen(rows[i].domain));
+		assert_memory_equal(domain.p, rows[i].domain, domain.n);
+	}
+}
+
+static void test_share_and_answer(void **state)
+{
+	(void)state;
+	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10});
+	struct seen seen = {0};
+	struct dns_ask *ask, *none;
+	assert_int_equal(add(inflight, "a.example", 500, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "a.example", 600, &seen, &none), INFLIGHT_JOINED);
+	assert_int_equal(add(inflight, "a.example", 400, &seen, &none), INFLIGHT_EARLIER);
+	assert_int_equal(inflight_count(inflight), 1);
+	struct dns_answer *answer = failure("x");
+	inflight_answer(inflight, ask, answer);
+	assert_int_equal(seen.n, 3);
+	assert_int_equal(inflight_count(inflight), 0);
+	assert_int_equal(answer->references, 1);
+	dns_answer_unref(answer);
+	inflight_free(inflight);
+}
+
+static void test_deadlines(void **state)
+{
+	(void)state;
+	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10});
+	struct seen seen = {0};
+	struct dns_ask *ask, *none;
+	struct dns_answer *late = failure("late"), *answer = failure("answer");
+	uint64_t n;
+	add(inflight, "a.example", 500, &seen, &ask);
+	add(inflight, "a.example", 300, &seen, &none);
+	add(inflight, "a.example", 400, &seen, &none);
+	assert_int_equal(inflight_expire(inflight, 299, late, &n), 300);
+	assert_int_equal(n, 0);
+	assert_int_equal(inflight_expire(inflight, 400, late, &n), 500);
+	assert_int_equal(n, 2);
+	/* The question goes on for the third. */
+	assert_int_equal(inflight_count(inflight), 1);
+	inflight_answer(inflight, ask, answer);
+	assert_int_equal(seen.n, 3);
+	assert_string_equal(seen.why[0], "late");
+	assert_string_equal(seen.why[1], "late");
+	assert_string_equal(seen.why[2], "answer");
+	assert_int_equal(inflight_expire(inflight, 9999, late, &n), INT64_MAX);
+	dns_answer_unref(late);
+	dns_answer_unref(answer);
+	inflight_free(inflight);
+}
+
+static void test_limits_and_close(void **state)
+{
+	(void)state;
+	struct inflight *inflight = inflight_new((struct inflight_limits){5, 2});
+	struct seen seen = {0};
+	struct dns_ask *ask;
+	assert_int_equal(add(inflight, "a.one.example", 1, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "b.one.example", 1, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "c.one.example", 1, &seen, &ask), INFLIGHT_LIMIT);
+	/* What is on its way may be waited for by any number. */
+	assert_int_equal(add(inflight, "a.one.example", 1, &seen, &ask), INFLIGHT_JOINED);
+	assert_int_equal(add(inflight, "a.two.test", 1, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "b.two.test", 1, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "a.three.test", 1, &seen, &ask), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "a.four.test", 1, &seen, &ask), INFLIGHT_LIMIT);
+	struct dns_answer *closed = failure("closed");
+	inflight_close(inflight, closed);
+	assert_int_equal(seen.n, 6);
+	assert_int_equal(inflight_count(inflight), 0);
+	assert_int_equal(add(inflight, "a.one.example", 1, &seen, &ask), INFLIGHT_CLOSED);
+	dns_answer_unref(closed);
+	inflight_free(inflight);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_domain),
+		cmocka_unit_test(test_share_and_answer),
+		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_limits_and_close),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
