@@ -163,8 +163,6 @@ static bool section_is_sound(const struct packet *packet, const struct section *
 static bool read_txt(const struct packet *packet, const struct rr *rr, char *to, size_t *ret_n)
 {
 	size_t n = 0;
-	if (rr->n_data == 0)
-		return false;
 	for (size_t i = rr->data; i < rr->next;) {
 		size_t length = packet->p[i++];
 		if (length > rr->next - i)
