@@ -11,8 +11,9 @@
 /* To the child. */
 #define CONTROL_RELOAD 'R' /* read the configuration again */
 #define CONTROL_DRAIN 'D'  /* take no new connections, end when the last has gone */
-#define CONTROL_STOP 'S' /* take no new connections, end when no message is in flight, at the latest in STOP_GRACE_MS  \
-			  */
+#define CONTROL_STOP                                                                                                   \
+	'S' /* take no new connections, end when no message is in flight, at the latest in STOP_GRACE_MS               \
+	     */
 
 /* To the master. */
 #define CONTROL_READY 'r'    /* serving */

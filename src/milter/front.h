@@ -40,11 +40,8 @@ struct front_peer {
 /** What a front is to the worker. One of them serves in a process. */
 struct front {
 	const char *name;
-	/**
-	 * Get ready to serve connections of @listener, a listening socket that does not block.
-	 * @is_stream_over_ip  TCP, where small packets and delayed acknowledgements cost
-	 */
-	enum err (*prepare)(struct service *service, int listener, bool is_stream_over_ip);
+	/** Get ready to serve connections of @listener, a listening socket that does not block. */
+	enum err (*prepare)(struct service *service, int listener);
 	/** Serve; on a thread of its own. Returns only when it cannot go on. */
 	enum err (*run)(void);
 	/** Take no more connections, and leave them to others that listen on the same socket; any thread. */

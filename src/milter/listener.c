@@ -183,7 +183,7 @@ int listener_open(struct str spec, unsigned umask, const struct rights *rights, 
 		log_error("Socket: \"%.*s\" is none of inet:PORT@HOST, inet6:PORT@HOST, local:PATH", STR_ARG(spec));
 		return EX_CONFIG;
 	}
-	*ret_listener = (struct listener){.over_ip = family != AF_UNIX};
+	*ret_listener = (struct listener){.fd = -1};
 	ret_listener->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (ret_listener->fd < 0) {
 		log_error("Socket: %.*s: %s", STR_ARG(spec), strerror(errno));

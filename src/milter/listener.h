@@ -14,7 +14,6 @@
 
 struct listener {
 	int fd; /* close-on-exec, non-blocking */
-	bool over_ip;
 	/* A local socket's: it is removed only if it is still the one that was made. */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t device;

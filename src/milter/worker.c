@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -58,13 +57,6 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static bool listens_over_ip(void)
-{
-	struct sockaddr_storage name = {0};
-	socklen_t length = sizeof(name);
-	return getsockname(LISTENER_FD, (struct sockaddr *)&name, &length) == 0 && name.ss_family != AF_UNIX;
-}
-
 static int start_service(struct worker *worker)
 {
 	char error[DNS_ERROR_SIZE];
@@ -84,7 +76,7 @@ static int start_service(struct worker *worker)
 		return EX_SOFTWARE;
 	}
 	service_publish(worker->service, runtime, worker->settings.milter->syslog_success);
-	err = worker->front->prepare(worker->service, LISTENER_FD, listens_over_ip());
+	err = worker->front->prepare(worker->service, LISTENER_FD);
 	if (err != ERR_OK) {
 		log_error("cannot serve with %s: %s", worker->front->name, err_text(err));
 		return err_exit_status(err);

@@ -317,13 +317,6 @@ class Conversation(Case):
         with Milter(daemon.address, version=2) as milter:
             self.assertEqual((milter.actions, milter.protocol), (0x31, 0))
 
-    def test_over_tcp_every_packet_is_answered(self):
-        daemon = self.daemon(address=f"inet:{free_port()}@127.0.0.1").start()
-        with daemon.milter() as milter:
-            self.assertEqual(milter.protocol, 0x100700)
-            result = milter.message("a@b", ["c@d"], [FROM, ("X-No-Body", " 1")], b"x" * 200000)
-            self.assertTrue(result.skipped)
-
     def test_an_mta_that_allows_no_changes_is_refused(self):
         daemon = self.daemon().start()
         with self.assertRaises(ConnectionError):
