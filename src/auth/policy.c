@@ -78,9 +78,11 @@ static void decide_dmarc(struct arena *arena, const struct auth_options *options
 	struct verdict *verdict, struct str *ret_reason)
 {
 	const struct dmarc_result *dmarc = &findings->dmarc;
-	/* Where the policy itself could not be had, the strictest is what might have been missed. */
-	bool unknown = dmarc->status == DMARC_TEMPERROR;
-	enum verdict_action action = action_for(options, unknown ? DMARC_P_REJECT : dmarc->disposition);
+	enum dmarc_policy policy = dmarc->disposition;
+	/* What would be done if the missing answer were a bad one; where the policy itself is missing, the strictest. */
+	if (dmarc->status == DMARC_TEMPERROR)
+		policy = dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
+	enum verdict_action action = action_for(options, policy);
 	if (action == VERDICT_ACCEPT)
 		return;
 	if (dns_might_have_helped(findings)) {
