@@ -164,8 +164,13 @@ class Postfix:
     def stop(self):
         if not self.running:
             return
-        self._run(["postfix", "-c", self.config, "stop"])
+        self.stop_instance(self.config)
         self.running = False
+
+    @classmethod
+    def stop_instance(cls, config):
+        """The instance with this configuration directory, whoever started it."""
+        cls._run(["postfix", "-c", config, "stop"])
 
     def reload(self):
         self._run(["postfix", "-c", self.config, "reload"])

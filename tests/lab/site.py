@@ -196,7 +196,12 @@ class Site:
             self.stop()
         finally:
             if not keep:
-                shutil.rmtree(self.top, ignore_errors=True)
+                self.remove(self.top)
+
+    @staticmethod
+    def remove(top):
+        """A site's directory, with all that is in it."""
+        shutil.rmtree(top, ignore_errors=True)
 
     # ---- the records, for independent verifiers ----
 
