@@ -36,8 +36,8 @@ struct row {
 static const struct row rows[] = {
 	{"one TXT", PACKET(HEAD(OK, "\0\1\0\0\0\0") QUERY_TXT OWNER "\0\20" IN TTL60 "\0\6\5hello"), DNS_TXT, DNS_DATA,
 		PACKET("hello"), 1, 60},
-	{"strings joined", PACKET(HEAD(OK, "\0\1\0\0\0\0") QUERY_TXT OWNER "\0\20" IN TTL60 "\0\10\2he\0\3llo"), DNS_TXT,
-		DNS_DATA, PACKET("hello"), 1, 60},
+	{"strings joined", PACKET(HEAD(OK, "\0\1\0\0\0\0") QUERY_TXT OWNER "\0\20" IN TTL60 "\0\10\2he\0\3llo"),
+		DNS_TXT, DNS_DATA, PACKET("hello"), 1, 60},
 	{"two records, lesser ttl",
 		PACKET(HEAD(OK, "\0\2\0\0\0\0") QUERY_TXT OWNER "\0\20" IN TTL60 "\0\2\1x" OWNER "\0\20" IN
 								"\0\0\0\7\0\2\1y"),
