@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/ip.h"
 #include "base/log.h"
 
 #define IN_USE_MS 2000
@@ -156,7 +155,6 @@ static int open_ip(struct str spec, struct str port_and_host, int family, struct
 		log_error("Socket: %.*s: %s", STR_ARG(spec), gai_strerror(failure));
 		return EX_CONFIG;
 	}
-	struct ip ip = ip_from_sockaddr(address->ai_addr);
 	int error = bind_ip(listener->fd, address);
 	freeaddrinfo(address);
 	if (error != 0) {
@@ -164,11 +162,6 @@ static int open_ip(struct str spec, struct str port_and_host, int family, struct
 			error == EADDRINUSE ? "in use: another process listens there" : strerror(error));
 		return exit_status(error);
 	}
-	if (!ip_is_loopback(&ip))
-		log_warning(
-			"Socket: %.*s can be reached from other hosts: whoever reaches it can pass for an MTA and have "
-			"mail signed",
-			STR_ARG(spec));
 	return 0;
 }
 

@@ -131,6 +131,8 @@ static void worker_ready(struct master *master, struct child *child)
 	/* The one before it has had its time: this one serves now. */
 	struct child *former = children_find(&master->children, CHILD_WORKER, true);
 	child->ready = true;
+	if (child->leaving)
+		return;
 	if (former != NULL) {
 		log_info("worker %d serves, worker %d finishes its sessions", (int)child->pid, (int)former->pid);
 		former->leaving = true;

@@ -41,7 +41,7 @@ int pidfile_write(struct pidfile *pidfile, struct str path)
 		return cannot_write(pidfile);
 	}
 	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	if (fchmod(pidfile->fd, 0644) != 0 || ftruncate(pidfile->fd, 0) != 0 ||
+	if (ftruncate(pidfile->fd, 0) != 0 ||
 		write(pidfile->fd, text, (size_t)n) != n)
 		return cannot_write(pidfile);
 	return 0;
