@@ -26,6 +26,13 @@ struct text {
 	bool overflow;
 };
 
+/* Not by an initializer, which would clear the bytes too. */
+static void text_init(struct text *text)
+{
+	text->n = 0;
+	text->overflow = false;
+}
+
 static void put(struct text *text, char c)
 {
 	if (text->n < sizeof(text->p))
@@ -109,15 +116,16 @@ static size_t character_length(struct str s)
 	return n > 0 ? n : 1;
 }
 
-/* In lower case; white space becomes blanks, and control bytes do or vanish. */
-static void read_controls(struct str s, bool controls_separate, struct text *ret_text)
+/* In lower case; white space becomes blanks, and control bytes do or vanish. False: there were none. */
+static bool read_controls(struct str s, bool controls_separate, struct text *ret_text)
 {
-	ret_text->n = 0;
+	bool any = false;
 	for (size_t n; s.n > 0; s = str_skip(s, n)) {
 		n = character_length(s);
 		if (is_wide_space(s) || str_is_space(s.p[0])) {
 			put(ret_text, ' ');
 		} else if (is_control_at(s)) {
+			any = true;
 			if (controls_separate)
 				put(ret_text, ' ');
 		} else {
@@ -125,6 +133,7 @@ static void read_controls(struct str s, bool controls_separate, struct text *ret
 				put(ret_text, str_lower_char(s.p[i]));
 		}
 	}
+	return any;
 }
 
 static bool is_ascii(struct str s)
@@ -146,7 +155,6 @@ static void put_without(struct text *text, struct str s, bool without_8bit, bool
 static void read_a_labels(struct arena *arena, struct str s, struct text *ret_text)
 {
 	size_t n_names = 0;
-	ret_text->n = 0;
 	while (s.n > 0) {
 		size_t n = 0;
 		while (n < s.n && (is_name_byte(s.p[n]) || s.p[n] == '.'))
@@ -166,7 +174,8 @@ static void read_a_labels(struct arena *arena, struct str s, struct text *ret_te
 
 static bool holds_any_8bit(const struct reader *reader, const struct text *plain)
 {
-	struct text text = {.n = 0};
+	struct text text;
+	text_init(&text);
 	read_a_labels(reader->arena, text_str(plain), &text);
 	if (holds_any(reader, &text))
 		return true;
@@ -178,8 +187,11 @@ static bool holds_any_8bit(const struct reader *reader, const struct text *plain
 static bool holds_any_somehow(const struct reader *reader, struct str s)
 {
 	for (int controls_separate = 0; controls_separate < 2; controls_separate++) {
-		struct text plain = {.n = 0}, joined = {.n = 0};
-		read_controls(s, controls_separate, &plain);
+		struct text plain, joined;
+		text_init(&plain);
+		text_init(&joined);
+		if (!read_controls(s, controls_separate, &plain) && controls_separate)
+			return false;
 		put_without(&joined, text_str(&plain), false, true);
 		if (holds_any(reader, &plain) || holds_any(reader, &joined))
 			return true;
@@ -383,6 +395,22 @@ static void read_id_text(struct str value, struct syntax syntax, struct text *re
 	end_part(&scan);
 }
 
+static bool is_among(const struct text *text, const struct text *others, size_t n_others)
+{
+	for (size_t i = 0; i < n_others; i++)
+		if (str_eq(text_str(text), text_str(&others[i])))
+			return true;
+	return false;
+}
+
+static bool claims_in_reading(const struct reader *reader, const struct text *text)
+{
+	struct text decoded;
+	text_init(&decoded);
+	return holds_any_somehow(reader, text_str(text)) ||
+	       (read_encoded_words(text_str(text), &decoded) && holds_any_somehow(reader, text_str(&decoded)));
+}
+
 static bool claims_any(const struct reader *reader, struct str value)
 {
 	static const struct syntax syntaxes[] = {
@@ -391,12 +419,11 @@ static bool claims_any(const struct reader *reader, struct str value)
 		{.full = false, .joins = true},
 		{.full = false, .joins = false},
 	};
+	struct text texts[sizeof(syntaxes) / sizeof(syntaxes[0])];
 	for (size_t i = 0; i < sizeof(syntaxes) / sizeof(syntaxes[0]); i++) {
-		struct text text = {.n = 0}, decoded = {.n = 0};
-		read_id_text(value, syntaxes[i], &text);
-		if (text.overflow || holds_any_somehow(reader, text_str(&text)))
-			return true;
-		if (read_encoded_words(text_str(&text), &decoded) && holds_any_somehow(reader, text_str(&decoded)))
+		text_init(&texts[i]);
+		read_id_text(value, syntaxes[i], &texts[i]);
+		if (texts[i].overflow || (!is_among(&texts[i], texts, i) && claims_in_reading(reader, &texts[i])))
 			return true;
 	}
 	return false;

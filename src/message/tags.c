@@ -92,14 +92,13 @@ void tags_parse(struct arena *arena, struct str text, struct tags *ret_tags)
 		note_error(ret_tags, "empty list", text);
 		return;
 	}
-	/* Over the whole text, because a line break and the blank behind it may stand on both sides of no ';'. */
 	struct str forbidden = find_forbidden(text);
 	if (forbidden.n > 0)
 		note_error(ret_tags, "forbidden byte", forbidden);
 	struct str rest = text, element;
 	while (str_cut(&rest, ';', &element)) {
-		bool after_last_semicolon = rest.p == NULL && element.n < text.n;
-		if (after_last_semicolon && str_trim(element).n == 0)
+		bool is_last = rest.p == NULL;
+		if (is_last && str_trim(element).n == 0)
 			break;
 		parse_element(ret_tags, element);
 	}

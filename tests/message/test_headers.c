@@ -113,6 +113,7 @@ static const struct split_row split_rows[] = {
 	{STR_INIT(" A: b\n"), "", STR_INIT(" A: b\n")},
 	/* With CRLF anywhere a bare LF or CR ends no line. */
 	{STR_INIT("A: b\nC: d\r\nE: f\r\n\r\nx"), "A: b\nC: d|E: f|", STR_INIT("x")},
+	{STR_INIT("\nA: b\r\n\r\nx"), "", STR_INIT("\nA: b\r\n\r\nx")},
 	{STR_INIT("A: b\rC: d\r\n\r\nx"), "A: b\rC: d|", STR_INIT("x")},
 };
 

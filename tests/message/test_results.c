@@ -230,7 +230,7 @@ static void test_round_trip_of_hostile_bytes(void **state)
 	(void)state;
 	struct arena *arena = arena_new(0);
 	uint32_t seed = 1;
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 5000; i++) {
 		struct str a = hostile_value(arena, &seed), b = hostile_value(arena, &seed),
 			   c = hostile_value(arena, &seed);
 		check_round_trip(arena, a, b, c);
@@ -379,6 +379,10 @@ static const struct str claiming[] = {
 	STR_INIT("(c example.com; none"),
 	STR_INIT("example.com (c; none"),
 	STR_INIT("((a) example.com; dkim=pass) other.example; none"),
+	STR_INIT("((a) exam(c)ple.com; dkim=pass) other.example; none"),
+	STR_INIT("((a) x exam(c)ple.com; dkim=pass) other.example; none"),
+	STR_INIT("((a) example.com(c)x; dkim=pass) other.example; none"),
+	STR_INIT("i=1; example.com(c)x; dkim=pass"),
 	STR_INIT("(\\) example.com; dkim=pass"),
 	STR_INIT(") example.com; dkim=pass"),
 	/* quotes and escapes */
@@ -452,6 +456,7 @@ static const struct str foreign[] = {
 	STR_INIT("other.example (example.com); spf=pass smtp.helo=example.com"),
 	STR_INIT("(example.com) other.example; none"),
 	STR_INIT("other.example; dkim=fail reason=\"no; example.com said\" header.d=example.com"),
+	STR_INIT("other.example; dkim=fail reason=\"no; example.com; said\""),
 	STR_INIT("other.example; spf=pass (other.example: domain of (joe) fine; example.com) smtp.mailfrom=a.example"),
 	STR_INIT("spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=example.com; example.org; dkim=none"),
 	STR_INIT("other.example dkim=pass header.d=example.com"),
@@ -494,7 +499,7 @@ static void test_claims_is_bounded(void **state)
 	static const char *const hostile[] = {"a", "(", ")", "()", "(a", "\"", "\\", ";", "=", "=?", "=?;", "=?q?q?",
 		"a;", " ", "\xc3\xa9", "\xc3\xa9 ", "\xff", "\xe3\x80\x82", "=?a?q?b?=", "=?a?b?QUJD?= ", "((a)", "(\\",
 		"\"\\"};
-	const size_t n = 1 << 20;
+	const size_t n = 1 << 18;
 	char *value = malloc(n);
 	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
 		size_t length = strlen(hostile[i]);
