@@ -35,6 +35,8 @@ struct result {
  * quoted-string with \ escapes; CR, LF, NUL and control bytes become '?'; addresses keep local-part@domain
  * form where that is safe. 8-bit bytes stay if the value is UTF-8 (RFC 8616 section 4), else '?'.
  * Lines are folded at about 78 columns, none is over 998.
+ * A property over 400 bytes is left out (cut short it could name another domain), comment and reason are cut at 200.
+ * In comments parentheses, backslash, quote and semicolon are replaced, for parsers that know no escapes there.
  */
 void results_write(
 	struct buf *out, struct str authserv_id, const struct result *results, size_t n_results, const char *eol);
@@ -65,6 +67,7 @@ void results_parse(struct arena *arena, struct str value, struct results_read *r
  * escapes, case, folding, a version number, a trailing dot, 8-bit look-alikes that IDNA maps to the id, NUL,
  * garbage before or after. When in doubt about a field whose id cannot be told apart from ours: true.
  * @ids  canonical authserv-ids (lower case)
+ * An id part over 2000 bytes is no honest one: true. Nothing is left in the arena.
  */
 bool results_claims(struct arena *arena, struct str value, const struct str *ids, size_t n_ids);
 
