@@ -20,7 +20,7 @@ import unittest
 
 from miltertest import Milter
 
-PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else None
+PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
 IS_ROOT = os.geteuid() == 0
 FROM = ("From", " a@example.org")
 

@@ -147,5 +147,4 @@ class Service(Case):
 
 
 if __name__ == "__main__":
-    test_daemon.PROGRAM = test_daemon.PROGRAM or sys.argv.pop(1)
     unittest.main()
