@@ -58,27 +58,34 @@ static bool is_path(struct str s)
 	return str_starts(s, STR("/")) || str_starts(s, STR("./")) || str_starts(s, STR("../"));
 }
 
-static struct key_row *add_key(
-	struct builder *builder, struct key_row row, struct str location, struct diag_place place)
+static struct key_row *add_row(struct builder *builder, const struct key_row *row)
 {
-	struct signers *signers = builder->signers;
-	struct key_row *kept = ARENA_NEW(signers->arena, struct key_row);
-	*kept = row;
-	if (!is_path(location)) {
-		kept->text = arena_dup(signers->arena, location);
-		kept->key = keyring_add_text(signers->keyring, location, place);
-	} else {
-		if (location.p[0] == '.' && builder->base_directory.n > 0)
-			kept->path = arena_printf(
-				signers->arena, "%.*s/%.*s", STR_ARG(builder->base_directory), STR_ARG(location));
-		else
-			kept->path = arena_dup(signers->arena, location);
-		if (!has_percent(kept->path))
-			kept->key = keyring_add_file(signers->keyring, kept->path, place);
-	}
-	*signers->end = kept;
-	signers->end = &kept->next;
+	struct key_row *kept = ARENA_NEW(builder->signers->arena, struct key_row);
+	*kept = *row;
+	*builder->signers->end = kept;
+	builder->signers->end = &kept->next;
 	return kept;
+}
+
+static struct key_row *add_key_file(
+	struct builder *builder, struct key_row row, struct str path, struct diag_place place)
+{
+	struct arena *arena = builder->signers->arena;
+	if (!str_starts(path, STR("/")) && builder->base_directory.n > 0)
+		row.path = arena_printf(arena, "%.*s/%.*s", STR_ARG(builder->base_directory), STR_ARG(path));
+	else
+		row.path = arena_dup(arena, path);
+	if (!has_percent(row.path))
+		row.key = keyring_add_file(builder->signers->keyring, row.path, place);
+	return add_row(builder, &row);
+}
+
+static struct key_row *add_key_text(
+	struct builder *builder, struct key_row row, struct str text, struct diag_place place)
+{
+	row.text = arena_dup(builder->signers->arena, text);
+	row.key = keyring_add_text(builder->signers->keyring, text, place);
+	return add_row(builder, &row);
 }
 
 static bool parse_names(
@@ -124,7 +131,9 @@ static void add_key_row(struct builder *builder, const struct dataset_row *table
 			STR_ARG(table_row->key));
 		return;
 	}
-	map_put(signers->by_name, row.name, add_key(builder, row, str_trim(rest), place));
+	rest = str_trim(rest);
+	map_put(signers->by_name, row.name,
+		is_path(rest) ? add_key_file(builder, row, rest, place) : add_key_text(builder, row, rest, place));
 }
 
 /* ---- the signing table ---- */
@@ -179,7 +188,7 @@ static void add_domains(struct builder *builder, const struct signers_source *so
 		if (!parse_names(builder, &row, any ? STR("%") : domain, source->selector, source->place))
 			return;
 		struct signing_value *value = ARENA_NEW(signers->arena, struct signing_value);
-		value->row = add_key(builder, row, source->key_file, source->place);
+		value->row = add_key_file(builder, row, source->key_file, source->place);
 		signing_table_add(signers->table, domain, value, source->place, builder->diag);
 		if (source->subdomains && !any)
 			signing_table_add(signers->table, arena_printf(signers->arena, ".%.*s", STR_ARG(domain)), value,

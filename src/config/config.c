@@ -191,10 +191,8 @@ void config_finish(struct config *config, struct diag *diag)
 				option_show(config->arena, &option_rows[i], &config->values, config->said[i].text);
 }
 
-enum err config_read(struct arena *arena, const char *const *paths, size_t n_paths, struct diag *diag,
-	const struct config **ret_config)
+static struct config *config_new(struct arena *arena)
 {
-	size_t errors = diag->n_errors;
 	struct config *config = ARENA_NEW(arena, struct config);
 	config->arena = arena;
 	config->host_name = runtime_host_name(arena);
@@ -203,11 +201,28 @@ enum err config_read(struct arena *arena, const char *const *paths, size_t n_pat
 	for (size_t i = 0; i < n_option_rows; i++)
 		if (option_rows[i].module != NULL)
 			config->said[i].text = str_of(option_rows[i].default_text);
+	return config;
+}
+
+enum err config_read(struct arena *arena, const char *const *paths, size_t n_paths, struct diag *diag,
+	const struct config **ret_config)
+{
+	size_t errors = diag->n_errors;
+	struct config *config = config_new(arena);
 	for (size_t i = 0; i < n_paths; i++)
 		config_read_file(config, paths[i], i + 1, diag);
 	config_finish(config, diag);
 	*ret_config = diag->n_errors == errors ? config : NULL;
 	return diag->n_errors == errors ? ERR_OK : ERR_CONFIG;
+}
+
+const struct config *config_read_text(struct arena *arena, struct str text, struct diag *diag)
+{
+	size_t errors = diag->n_errors;
+	struct config *config = config_new(arena);
+	config_read_lines(config, text, diag);
+	config_finish(config, diag);
+	return diag->n_errors == errors ? config : NULL;
 }
 
 const struct milter_options *config_milter(const struct config *config)

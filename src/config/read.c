@@ -13,6 +13,7 @@ struct reader {
 	struct diag *diag;
 	size_t file_index;
 	unsigned depth;
+	bool no_include;
 };
 
 static void read_file(struct reader *reader, const char *path, struct diag_place included_at);
@@ -122,8 +123,8 @@ static void read_line(struct reader *reader, struct str line, struct diag_place 
 	size_t n = word_length(line);
 	struct str name = str_head(line, n), value = str_trim(str_skip(line, n));
 	if (str_ieq(name, STR("Include"))) {
-		if (value.n == 0)
-			diag_error(reader->diag, place, "Include names no file");
+		if (value.n == 0 || reader->no_include)
+			diag_error(reader->diag, place, "Include names no file%s", reader->no_include ? " here" : "");
 		else
 			read_file(reader, arena_dup(reader->config->arena, value).p, place);
 		return;
@@ -176,6 +177,12 @@ static void read_file(struct reader *reader, const char *path, struct diag_place
 
 void config_read_file(struct config *config, const char *path, size_t file_index, struct diag *diag)
 {
-	struct reader reader = {config, diag, file_index, 0};
+	struct reader reader = {config, diag, file_index, 0, false};
 	read_file(&reader, arena_dup(config->arena, str_of(path)).p, (struct diag_place){NULL, 0});
+}
+
+void config_read_lines(struct config *config, struct str text, struct diag *diag)
+{
+	struct reader reader = {config, diag, 1, 0, true};
+	read_text(&reader, text, "text");
 }

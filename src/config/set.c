@@ -186,7 +186,8 @@ static bool set_on_error(const struct option_setting *setting, struct str text)
 		if (!str_ieq(text, str_of(others[i])))
 			continue;
 		diag_warning(setting->diag, setting->place,
-			"%s: \"%.*s\" would lose mail for a fault that passes: tempfail is used; write tempfail or accept",
+			"%s: \"%.*s\" would lose mail for a fault that passes: tempfail is used; write tempfail or "
+			"accept",
 			setting->row->name, STR_ARG(text));
 		return true;
 	}

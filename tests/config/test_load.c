@@ -1,0 +1,204 @@
+/*
+ * From files to a runtime: defaults in two places agree, tables and keys are opened, and nothing is borrowed.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auth/signers.h"
+#include "config/config.h"
+#include "tables/hosts.h"
+
+struct fixture {
+	char directory[64];
+};
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	strcpy(fixture->directory, "/tmp/trimilter-load-XXXXXX");
+	*state = fixture;
+	return mkdtemp(fixture->directory) == NULL || chdir(fixture->directory) != 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	char command[128];
+	snprintf(command, sizeof(command), "rm -rf '%s'", fixture->directory);
+	int status = chdir("/") + system(command);
+	free(fixture);
+	return status;
+}
+
+static void write_file(const char *name, struct str text)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text.p, text.n), text.n);
+	close(fd);
+}
+
+static enum err load(const char *text, struct diag *diag, struct runtime **ret_runtime)
+{
+	static const char *const path = "test.conf";
+	struct arena *arena = arena_new(0);
+	const struct config *config;
+	*ret_runtime = NULL;
+	write_file(path, str_of(text));
+	enum err err = config_read(arena, &path, 1, diag, &config);
+	if (err == ERR_OK)
+		err = config_load(config, diag, ret_runtime);
+	arena_free(arena); /* the runtime must not mind */
+	return err;
+}
+
+static bool contains(const struct hosts *hosts, const char *address)
+{
+	struct ip ip = {.family = IP_NONE};
+	if (address != NULL)
+		assert_true(ip_parse(str_of(address), &ip));
+	return hosts_contain(hosts, &ip, STR(""));
+}
+
+/* runtime_new() serves callers without a configuration; options.def serves all others. They must agree. */
+static void defaults_agree(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct diag diag = diag_in(arena);
+	struct runtime *loaded, *fresh = runtime_new();
+	assert_int_equal(load("", &diag, &loaded), ERR_OK);
+	assert_int_equal(diag.n, 0);
+	struct auth_options a = loaded->auth, b = fresh->auth;
+	assert_true(str_eq(a.authserv_id, b.authserv_id));
+	assert_int_equal(a.n_own_ids, b.n_own_ids);
+	assert_true(str_eq(a.own_ids[0], b.own_ids[0]));
+	static const char *const clients[] = {"127.0.0.1", "::1", NULL, "192.0.2.1", "127.0.0.2"};
+	for (size_t i = 0; i < COUNT(clients); i++)
+		assert_int_equal(contains(a.internal_hosts, clients[i]), contains(b.internal_hosts, clients[i]));
+	assert_true(contains(a.internal_hosts, NULL));
+	/* What is left is plain. */
+	a.authserv_id = b.authserv_id;
+	a.own_ids = b.own_ids;
+	a.internal_hosts = b.internal_hosts;
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_memory_equal(&loaded->dkim_verify, &fresh->dkim_verify, sizeof(fresh->dkim_verify));
+	struct dkim_sign_options sign = loaded->dkim_sign;
+	assert_int_equal(sign.n_oversign_headers, fresh->dkim_sign.n_oversign_headers);
+	assert_true(str_eq(sign.oversign_headers[0], fresh->dkim_sign.oversign_headers[0]));
+	sign.oversign_headers = fresh->dkim_sign.oversign_headers;
+	assert_memory_equal(&sign, &fresh->dkim_sign, sizeof(sign));
+	assert_true(str_eq(loaded->spf.receiver, fresh->spf.receiver));
+	loaded->spf.receiver = fresh->spf.receiver;
+	assert_memory_equal(&loaded->spf, &fresh->spf, sizeof(fresh->spf));
+	assert_memory_equal(&loaded->dmarc, &fresh->dmarc, sizeof(fresh->dmarc));
+	assert_int_equal(loaded->dns.timeout_ms, fresh->dns.timeout_ms);
+	runtime_unref(loaded);
+	runtime_unref(fresh);
+	arena_free(arena);
+}
+
+static void make_key(const char *name)
+{
+	struct arena *arena = arena_new(0);
+	struct dkim_private_key *key = dkim_private_key_generate(DKIM_KEY_ED25519, 0);
+	write_file(name, dkim_private_key_pem(arena, key));
+	dkim_private_key_unref(key);
+	arena_free(arena);
+}
+
+static void tables_and_keys_are_opened(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct arena *arena = arena_new(0);
+	struct diag diag = diag_in(arena);
+	struct runtime *runtime;
+	make_key("mail.private");
+	write_file("KeyTable", STR("mail example.com:mail:./mail.private\n"));
+	write_file("SigningTable", STR("*@example.com mail\n"));
+	write_file("TrustedHosts", STR("127.0.0.1\n192.0.2.0/24 # office\n"));
+	write_file("headers", STR("From\nSubject\n"));
+	const char *text = arena_printf(arena,
+		"BaseDirectory %s\nKeyTable file:KeyTable\nSigningTable refile:SigningTable\nInternalHosts "
+		"file:TrustedHosts\n"
+		"SignHeaders %s/headers\nMTA one, two\nAuthservID a.example\n",
+		fixture->directory, fixture->directory)
+				   .p;
+	enum err err = load(text, &diag, &runtime);
+	if (diag.n > 0)
+		print_error("%s\n", diag.entries[0].text.p);
+	assert_int_equal(err, ERR_OK);
+	assert_int_equal(diag.n, 0);
+	assert_true(contains(runtime->auth.internal_hosts, "192.0.2.9"));
+	assert_false(contains(runtime->auth.internal_hosts, NULL));
+	assert_int_equal(runtime->dkim_sign.n_sign_headers, 2);
+	check_str("headers", runtime->dkim_sign.sign_headers[1], "subject");
+	assert_int_equal(runtime->auth.n_sign_daemons, 2);
+	check_str("daemons", runtime->auth.sign_daemons[1], "two");
+	check_str("id", runtime->auth.authserv_id, "a.example");
+	const struct dkim_signer *found;
+	size_t n;
+	struct str why;
+	const struct address author = {STR("joe"), STR("example.com")};
+	assert_int_equal(signers_select(runtime->auth.signers, arena, &author, &found, &n, &why), SIGNERS_FOUND);
+	check_str("selector", found[0].selector, "mail");
+	runtime_unref(runtime);
+	arena_free(arena);
+}
+
+static const struct {
+	const char *text;
+	const char *message;
+} mistakes[] = {
+	{"InternalHosts file:nope", "test.conf:1: cannot read the table nope: No such file or directory"},
+	{"\nIgnoreHosts 10.0.0.0/33", "test.conf:2: \"10.0.0.0/33\" is not a network"},
+	{"SignHeaders /nonexistent/x", "test.conf:1: cannot read the table /nonexistent/x"},
+	{"Domain example.com\nSelector s\nKeyFile nope", "test.conf:3: key file nope does not exist"},
+	{"Discovery psl\nPublicSuffixList /nonexistent/x",
+		"test.conf:2: cannot read the public suffix list /nonexistent/x"},
+};
+
+static void mistakes_are_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(mistakes); i++) {
+		struct arena *arena = arena_new(0);
+		struct diag diag = diag_in(arena);
+		struct runtime *runtime;
+		check_int(mistakes[i].text, load(mistakes[i].text, &diag, &runtime), ERR_CONFIG);
+		assert_null(runtime);
+		if (!str_starts(diag.entries[0].text, str_of(mistakes[i].message)))
+			check_str(mistakes[i].text, diag.entries[0].text, mistakes[i].message);
+		arena_free(arena);
+	}
+}
+
+/* Keys are not looked at where nothing is signed; the list not where the tree is walked. */
+static void what_is_not_used_is_not_opened(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct diag diag = diag_in(arena);
+	struct runtime *runtime;
+	assert_int_equal(load("Mode v\nDomain example.com\nSelector s\nKeyFile nope\nPublicSuffixList /nonexistent/x\n",
+				 &diag, &runtime),
+		ERR_OK);
+	assert_null(runtime->auth.signers);
+	assert_null(runtime->dmarc.suffixes);
+	runtime_unref(runtime);
+	arena_free(arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_agree),
+		cmocka_unit_test(tables_and_keys_are_opened),
+		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(what_is_not_used_is_not_opened),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
