@@ -101,17 +101,15 @@ static inline bool any(block b)
 
 /*
  * Could something in the BLOCK bytes at @p, given the one behind them, change: a TAB, a blank before a blank or
- * CR, a CR without LF, an empty line?
+ * CR, an empty line?
  */
 static inline bool needs_change(const char *p)
 {
 	block here, next;
 	memcpy(&here, p, BLOCK);
 	memcpy(&next, p + 1, BLOCK);
-	block space = (block)(here == ' '), cr = (block)(here == '\r'), lf = (block)(here == '\n');
-	block next_cr = (block)(next == '\r');
-	return any((block)(here == '\t') | (space & ((block)(next == ' ') | next_cr)) | (cr & (block)(next != '\n')) |
-		   (lf & next_cr));
+	block space = (block)(here == ' '), lf = (block)(here == '\n'), next_cr = (block)(next == '\r');
+	return any((block)(here == '\t') | (space & ((block)(next == ' ') | next_cr)) | (lf & next_cr));
 }
 
 /*

@@ -213,6 +213,44 @@ static void test_der_is_strict(void **state)
 	arena_free(arena);
 }
 
+/* SubjectPublicKeyInfo around a bare key, as RFC 6376's examples have it. */
+static void test_public_key_info(void **state)
+{
+	(void)state;
+#define OID "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+	static const struct {
+		const char *rule;
+		struct str algorithm, bits_before, bits_after, info_after;
+		bool good;
+	} infos[] = {
+		{"as it is written", STR_INIT(OID "\x05\0"), STR_INIT("\0"), STR_INIT(""), STR_INIT(""), true},
+		{"NULL left out", STR_INIT(OID), STR_INIT("\0"), STR_INIT(""), STR_INIT(""), true},
+		{"other parameters", STR_INIT(OID "\x02\x01\x01"), STR_INIT("\0"), STR_INIT(""), STR_INIT(""), false},
+		{"something behind NULL", STR_INIT(OID "\x05\0\x05\0"), STR_INIT("\0"), STR_INIT(""), STR_INIT(""),
+			false},
+		{"unused bits", STR_INIT(OID "\x05\0"), STR_INIT("\x01"), STR_INIT(""), STR_INIT(""), false},
+		{"no count of unused bits", STR_INIT(OID "\x05\0"), STR_INIT(""), STR_INIT(""), STR_INIT(""), false},
+		{"a byte behind the key", STR_INIT(OID "\x05\0"), STR_INIT("\0"), STR_INIT("x"), STR_INIT(""), false},
+		{"a byte behind the bits", STR_INIT(OID "\x05\0"), STR_INIT("\0"), STR_INIT(""), STR_INIT("x"), false},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < sizeof(infos) / sizeof(infos[0]); i++) {
+		struct buf bits = buf_in(arena), info = buf_in(arena), out = buf_in(arena);
+		struct dkim_key key;
+		buf_add(&bits, infos[i].bits_before);
+		buf_add(&bits, bare_key(arena, 2048, false, 17, false));
+		buf_add(&bits, infos[i].bits_after);
+		add_element(&info, '\x30', infos[i].algorithm);
+		add_element(&info, '\x03', buf_str(&bits));
+		buf_add(&info, infos[i].info_after);
+		add_element(&out, '\x30', buf_str(&info));
+		dkim_key_parse(arena, record_of(arena, buf_str(&out)), &key);
+		if ((key.status == DKIM_PASS) != infos[i].good)
+			fail_msg("%s: got %s", infos[i].rule, key.problem != NULL ? key.problem : "no problem");
+	}
+	arena_free(arena);
+}
+
 /* ---- Ed25519 points of small order, with and without the sign bit ---- */
 
 static void test_small_order(void **state)
@@ -246,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_rsa_numbers),
 		cmocka_unit_test(test_der_is_strict),
+		cmocka_unit_test(test_public_key_info),
 		cmocka_unit_test(test_small_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
