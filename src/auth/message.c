@@ -352,8 +352,7 @@ static void find_forged_results(struct auth_message *message)
 	size_t capacity = 0;
 	for (size_t i = message->headers.n; i > 0; i--) {
 		const struct header_field *field = &message->headers.fields[i - 1];
-		if (!is_called(field, STR("Authentication-Results")) ||
-			!results_claims(message->arena, field->value, ids, n_ids))
+		if (!is_called(field, STR("Authentication-Results")) || !results_claims(field->value, ids, n_ids))
 			continue;
 		deletions =
 			arena_grow(message->arena, deletions, &capacity, verdict->n_deletions + 1, sizeof(*deletions));

@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/utf8.h"
+
 static void write_string(struct buf *out, struct str s);
 
 static void begin_value(struct json *json, const char *key)
@@ -46,26 +48,6 @@ void json_array_begin(struct json *json, const char *key)
 void json_array_end(struct json *json)
 {
 	close_nest(json, ']');
-}
-
-/* Length of the well-formed UTF-8 sequence at the front of @s (RFC 3629), 0 where there is none. */
-static size_t utf8_length(struct str s)
-{
-	unsigned char first = (unsigned char)s.p[0];
-	size_t n = first < 0x80                    ? 1
-		   : first >= 0xc2 && first < 0xe0 ? 2
-		   : first >= 0xe0 && first < 0xf0 ? 3
-		   : first >= 0xf0 && first < 0xf5 ? 4
-						   : 0;
-	if (n == 0 || n > s.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if (((unsigned char)s.p[i] & 0xc0) != 0x80)
-			return 0;
-	unsigned char second = n > 1 ? (unsigned char)s.p[1] : 0;
-	bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-	bool surrogate = first == 0xed && second > 0x9f, beyond = first == 0xf4 && second > 0x8f;
-	return overlong || surrogate || beyond ? 0 : n;
 }
 
 static void write_string(struct buf *out, struct str s)

@@ -69,6 +69,6 @@ void results_parse(struct arena *arena, struct str value, struct results_read *r
  * @ids  canonical authserv-ids (lower case)
  * An id part over 2000 bytes is no honest one: true. Nothing is left in the arena.
  */
-bool results_claims(struct arena *arena, struct str value, const struct str *ids, size_t n_ids);
+bool results_claims(struct str value, const struct str *ids, size_t n_ids);
 
 #endif

@@ -429,10 +429,9 @@ static bool claims_any(const struct reader *reader, struct str value)
 	return false;
 }
 
-bool results_claims(struct arena *arena, struct str value, const struct str *ids, size_t n_ids)
+bool results_claims(struct str value, const struct str *ids, size_t n_ids)
 {
 	/* What is needed goes back at once: ten thousand such fields would fill the message's arena. */
-	(void)arena;
 	struct arena *scratch = arena_new(0);
 	if (scratch == NULL)
 		return true;
