@@ -20,12 +20,17 @@
 #define DNSKEY_SIGNATURE                                                                                               \
 	"00300f0200000e10cee7b9805e0be10085d3067369676e6564076578616d706c65002bf169bfc9050b22f1a4fe9d6228fb60"         \
 	"7ae0a5d47fcead7734a0feddfb7566ea85a1bffeaeece9315533ac4df7333874b32ce2f4c26aa1cebb22adc51f978902"
+#define ROOT_ANCHOR ". IN DNSKEY 257 3 15 A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+#define ROOT_SIGNATURE                                                                                                 \
+	"00300f0000000e10cee7b9805e0be10085d3001b6937d6c6f376cad52e440a9b7c09d940555f8a6b000c152dfb3f45f9b2f5"         \
+	"a59fae17589a20fef967366780aad53a8d4a3dfe37d530badcfe4c6cac14d62200"
 /* Over a.signed.example 3600 TXT "secure". */
 #define TXT_SIGNATURE                                                                                                  \
 	"00100f0300000e10cee7b9805e0be10085d3067369676e6564076578616d706c6500f9a337765c2bfea492ae9cd02820aa7b"         \
 	"1b94fb5964f072ea686f007a2597c3c266772a456714463796a99d2eb678cbd173e975f3fb6e7ea2f5d8ec28d4c3380d"
 
 static const struct server_rule server_rules[] = {
+	{.name = ".", .type = 48, .records = {{NULL, 48, 3600, DNSKEY}, {NULL, 46, 3600, ROOT_SIGNATURE}}},
 	{.name = "signed.example",
 		.type = 48,
 		.records = {{NULL, 48, 3600, DNSKEY}, {NULL, 46, 3600, DNSKEY_SIGNATURE}}},
@@ -37,7 +42,10 @@ static const struct server_rule server_rules[] = {
 		.records = {{NULL, 16, 3600, "secure"}, {NULL, 46, 3600, TXT_SIGNATURE}}},
 	{.name = "bare.signed.example", .type = 16, .records = {{NULL, 16, 3600, "unsigned"}}},
 	{.name = "a.elsewhere.example", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
-	{.name = "a.test", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
+	{.name = "*.test", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
+	{.name = "*.home.arpa", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
+	{.name = "*.onion", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
+	{.name = "*.10.in-addr.arpa", .type = 16, .records = {{NULL, 16, 3600, "plain"}}},
 	{0},
 };
 
@@ -56,45 +64,62 @@ static enum err open_with_anchor(const char *anchor, const char *address, struct
 	return err;
 }
 
+struct row {
+	const char *name;
+	enum dns_status status;
+	enum dns_security security;
+};
+
+static void check(const char *anchor, const struct row *rows, size_t n)
+{
+	char error[DNS_ERROR_SIZE] = "";
+	struct dns *dns = NULL;
+	struct server *server = server_start(server_rules);
+	if (open_with_anchor(anchor, server_address(server), &dns, error) != ERR_OK)
+		fail_msg("%s", error);
+	struct arena *arena = arena_new(0);
+	struct answers *answers = answers_new(arena);
+	for (size_t i = 0; i < n; i++)
+		answers_want(answers, DNS_TXT, str_of(rows[i].name));
+	dns_fetch(dns, answers, 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct dns_answer *answer = answers_get(answers, DNS_TXT, str_of(rows[i].name));
+		if (answer->status != rows[i].status || answer->security != rows[i].security)
+			print_error("%s %s\n", rows[i].name, answer->why);
+		assert_int_equal(answer->status, rows[i].status);
+		assert_int_equal(answer->security, rows[i].security);
+		if (answer->status == DNS_FAILED)
+			assert_string_equal(answer->why, "DNSSEC: bogus");
+	}
+	arena_free(arena);
+	dns_free(dns);
+	server_stop(server);
+}
+
 static void test_security(void **state)
 {
-	static const char *const anchors[] = {"; comment\n" ANCHOR "\n", ANCHOR_DS};
-	static const struct {
-		const char *name;
-		enum dns_status status;
-		enum dns_security security;
-	} rows[] = {
+	static const struct row rows[] = {
 		{"a.signed.example", DNS_DATA, DNS_SECURE},
 		{"forged.signed.example", DNS_FAILED, DNS_SECURITY_UNKNOWN},
 		{"bare.signed.example", DNS_FAILED, DNS_SECURITY_UNKNOWN},
 		{"a.elsewhere.example", DNS_DATA, DNS_INSECURE},
-		{"a.test", DNS_DATA, DNS_INSECURE},
 	};
 	(void)state;
-	struct server *server = server_start(server_rules);
-	for (size_t k = 0; k < sizeof(anchors) / sizeof(anchors[0]); k++) {
-		char error[DNS_ERROR_SIZE] = "";
-		struct dns *dns = NULL;
-		if (open_with_anchor(anchors[k], server_address(server), &dns, error) != ERR_OK)
-			fail_msg("%s", error);
-		struct arena *arena = arena_new(0);
-		struct answers *answers = answers_new(arena);
-		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-			answers_want(answers, DNS_TXT, str_of(rows[i].name));
-		dns_fetch(dns, answers, 0);
-		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-			const struct dns_answer *answer = answers_get(answers, DNS_TXT, str_of(rows[i].name));
-			if (answer->status != rows[i].status || answer->security != rows[i].security)
-				print_error("%s %s\n", rows[i].name, answer->why);
-			assert_int_equal(answer->status, rows[i].status);
-			assert_int_equal(answer->security, rows[i].security);
-			if (answer->status == DNS_FAILED)
-				assert_string_equal(answer->why, "DNSSEC: bogus");
-		}
-		arena_free(arena);
-		dns_free(dns);
-	}
-	server_stop(server);
+	check("; comment\n" ANCHOR "\n", rows, sizeof(rows) / sizeof(rows[0]));
+	check(ANCHOR_DS, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* Below a signed root that knows nothing of them, private zones are what the nameserver says. */
+static void test_private_zones(void **state)
+{
+	static const struct row rows[] = {
+		{"a.test", DNS_DATA, DNS_INSECURE},
+		{"a.home.arpa", DNS_DATA, DNS_INSECURE},
+		{"a.onion", DNS_DATA, DNS_INSECURE},
+		{"1.0.0.10.in-addr.arpa", DNS_DATA, DNS_INSECURE},
+	};
+	(void)state;
+	check(ROOT_ANCHOR, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 static void test_bad_anchors(void **state)
@@ -121,6 +146,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_security),
+		cmocka_unit_test(test_private_zones),
 		cmocka_unit_test(test_bad_anchors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
