@@ -1,6 +1,6 @@
 #include "dkim/canonicalize.h"
 
-void sink_add(struct sink *sink, struct str text)
+void sink_add_long(struct sink *sink, struct str text)
 {
 	if (text.n > sizeof(sink->pending) - sink->n)
 		sink_flush(sink);

@@ -23,7 +23,17 @@ static inline void sink_init(struct sink *sink, void (*write)(void *object, stru
 	sink->object = object;
 	sink->n = 0;
 }
-void sink_add(struct sink *sink, struct str text);
+void sink_add_long(struct sink *sink, struct str text);
+static inline void sink_add(struct sink *sink, struct str text)
+{
+	if (text.n > 32 || text.n > sizeof(sink->pending) - sink->n) {
+		sink_add_long(sink, text);
+		return;
+	}
+	for (size_t i = 0; i < text.n; i++)
+		sink->pending[sink->n + i] = text.p[i];
+	sink->n += text.n;
+}
 /** Hand over what is still collected. */
 void sink_flush(struct sink *sink);
 

@@ -12,9 +12,17 @@ static void add_line_ends(struct sink *sink, uint64_t n)
 		sink_add(sink, STR("\r\n"));
 }
 
+static bool holds_back(const struct body_canonicalizer *body)
+{
+	return body->n_crlf > 0 || body->space || body->cr;
+}
+
 /* Content follows, so what was held back is not trailing. */
 static void release(struct body_canonicalizer *body)
 {
+	body->has_content = true;
+	if (!holds_back(body))
+		return;
 	add_line_ends(body->sink, body->n_crlf);
 	body->n_crlf = 0;
 	if (body->space)
@@ -22,12 +30,6 @@ static void release(struct body_canonicalizer *body)
 	if (body->cr)
 		sink_add(body->sink, STR("\r"));
 	body->space = body->cr = false;
-	body->has_content = true;
-}
-
-static bool holds_back(const struct body_canonicalizer *body)
-{
-	return body->n_crlf > 0 || body->space || body->cr;
 }
 
 /* ---- simple ---- */
