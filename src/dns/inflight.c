@@ -193,11 +193,10 @@ static void call_and_free(struct pending *pending, struct dns_answer *answer)
 void inflight_answer(struct inflight *inflight, struct dns_ask *ask, struct dns_answer *answer)
 {
 	struct pending *pending = (struct pending *)ask;
-	struct waiter *waiter;
 	pthread_mutex_lock(&inflight->mutex);
 	remove_pending(inflight, pending);
-	TAILQ_FOREACH(waiter, &pending->waiters, of_question)
-	TAILQ_REMOVE(&inflight->by_deadline, waiter, by_deadline);
+	for (struct waiter *w = TAILQ_FIRST(&pending->waiters); w != NULL; w = TAILQ_NEXT(w, of_question))
+		TAILQ_REMOVE(&inflight->by_deadline, w, by_deadline);
 	pthread_mutex_unlock(&inflight->mutex);
 	call_and_free(pending, answer);
 }
