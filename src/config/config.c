@@ -184,20 +184,19 @@ void config_finish(struct config *config, struct diag *diag)
 	finish_paths(config);
 	finish_trust_anchor(config, diag);
 	finish_own_ids(config, diag);
-	config->values.spf.receiver = config->host_name;
 	for (size_t i = 0; i < n_option_rows; i++)
 		if (option_rows[i].module != NULL)
 			config->said[i].shown =
 				option_show(config->arena, &option_rows[i], &config->values, config->said[i].text);
 }
 
-static struct config *config_new(struct arena *arena)
+static struct config *config_new(struct arena *arena, struct str host_name)
 {
 	struct config *config = ARENA_NEW(arena, struct config);
 	config->arena = arena;
-	config->host_name = runtime_host_name(arena);
+	config->host_name = host_name;
 	config->said = ARENA_ARRAY(arena, n_option_rows, struct config_said);
-	option_set_defaults(arena, &config->values);
+	option_set_defaults(arena, host_name, &config->values);
 	for (size_t i = 0; i < n_option_rows; i++)
 		if (option_rows[i].module != NULL)
 			config->said[i].text = str_of(option_rows[i].default_text);
@@ -208,7 +207,7 @@ enum err config_read(struct arena *arena, const char *const *paths, size_t n_pat
 	const struct config **ret_config)
 {
 	size_t errors = diag->n_errors;
-	struct config *config = config_new(arena);
+	struct config *config = config_new(arena, runtime_host_name(arena));
 	for (size_t i = 0; i < n_paths; i++)
 		config_read_file(config, paths[i], i + 1, diag);
 	config_finish(config, diag);
@@ -219,7 +218,7 @@ enum err config_read(struct arena *arena, const char *const *paths, size_t n_pat
 const struct config *config_read_text(struct arena *arena, struct str text, struct diag *diag)
 {
 	size_t errors = diag->n_errors;
-	struct config *config = config_new(arena);
+	struct config *config = config_new(arena, STR("host.example"));
 	config_read_lines(config, text, diag);
 	config_finish(config, diag);
 	return diag->n_errors == errors ? config : NULL;

@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "auth/runtime.h"
 #include "base/buf.h"
 #include "base/domain.h"
 #include "base/ip.h"
@@ -246,7 +245,7 @@ static bool set_authserv_id(const struct option_setting *setting, struct str tex
 {
 	struct str id;
 	if (str_ieq(text, STR("HOSTNAME")))
-		return keep(setting, runtime_host_name(setting->arena));
+		return keep(setting, setting->values->spf.receiver);
 	if (domain_normalize(setting->arena, text, &id) && domain_is_hostname(id))
 		return keep(setting, id);
 	for (size_t i = 0; i < text.n; i++)
@@ -307,10 +306,10 @@ bool option_set(const struct option_setting *setting, struct str text)
 	return false;
 }
 
-void option_set_defaults(struct arena *arena, struct config_values *values)
+void option_set_defaults(struct arena *arena, struct str host_name, struct config_values *values)
 {
 	struct diag diag = diag_in(arena);
-	*values = (struct config_values){0};
+	*values = (struct config_values){.spf.receiver = host_name};
 	for (size_t i = 0; i < n_option_rows; i++) {
 		const struct option_setting setting = {&option_rows[i], values, arena, &diag, {NULL, 0}, false};
 		if (option_rows[i].module != NULL)

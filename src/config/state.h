@@ -32,7 +32,7 @@ void config_read_file(struct config *config, const char *path, size_t file_index
 
 /** The same for text at hand; Include is refused in it. */
 void config_read_lines(struct config *config, struct str text, struct diag *diag);
-/** config_read() for text at hand, for tests and fuzzing. NULL: it has errors. */
+/** config_read() for text at hand on a host called host.example, for tests and fuzzing. NULL: it has errors. */
 const struct config *config_read_text(struct arena *arena, struct str text, struct diag *diag);
 
 /** All files are read: what follows from several options together. */

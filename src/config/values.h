@@ -114,8 +114,8 @@ struct option_setting {
 /** Check @text and set the member. False: it is in @diag what is wrong. */
 bool option_set(const struct option_setting *setting, struct str text);
 
-/** All members as the table's defaults say. */
-void option_set_defaults(struct arena *arena, struct config_values *values);
+/** All members as the table's defaults say. @host_name  what HOSTNAME stands for; kept as spf.receiver */
+void option_set_defaults(struct arena *arena, struct str host_name, struct config_values *values);
 
 /** The value as it would be written; in @arena. For types that are not plain, @text. */
 struct str option_show(
