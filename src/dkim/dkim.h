@@ -112,7 +112,7 @@ struct str dkim_key_record(struct arena *arena, const struct dkim_private_key *k
 
 /**
  * Hold a published key record against a private key, for testkey.
- * NULL: they match and the record is usable; else what is wrong, static ("the key in DNS is another one" ...).
+ * NULL: they match and the record is usable; else what is wrong, in @arena ("the key in DNS is another one" ...).
  */
 const char *dkim_key_compare(struct arena *arena, struct str record, const struct dkim_private_key *key);
 

@@ -22,7 +22,7 @@ struct dkim_verify_options {
 struct dkim_sign_options {
 	enum dkim_canonicalization header_canonicalization; /* relaxed */
 	enum dkim_canonicalization body_canonicalization;   /* simple, as OpenDKIM's default */
-	const struct str *sign_headers; /* SignHeaders; NULL: RFC 6376 section 5.4.1's list; lower case */
+	const struct str *sign_headers; /* SignHeaders; NULL: sign.c's own list; lower case */
 	size_t n_sign_headers;
 	const struct str *omit_headers; /* OmitHeaders */
 	size_t n_omit_headers;
