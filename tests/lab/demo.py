@@ -11,8 +11,9 @@ sys.path[0:1] = []
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lab import mail, wait                                                      # noqa: E402
-from lab.postfix import PASSWORD, Postfix                                       # noqa: E402
+from lab.postfix import PASSWORD, Postfix, PostfixError                         # noqa: E402
 from lab.site import ALICE, BOB, FORGER, HOSTNAME, NEIGHBOUR, ROOT, Site        # noqa: E402
+from lab.trimilter import DaemonError                                           # noqa: E402
 
 BUILD = os.path.join(ROOT, "build")
 STATE = os.path.join(BUILD, "demo.json")
@@ -211,10 +212,13 @@ def play():
             stories.append(tell(site))
             say("sent mail %s" % stories[-1].title)
         return stories, site
-    except BaseException:
-        if site.trimilter:
-            sys.stderr.write(site.trimilter.log()[-2000:])
+    except BaseException as error:
+        log = site.trimilter.log()[-2000:]
         site.close()
+        if isinstance(error, (PostfixError, wait.Late)):
+            sys.exit("demo: %s\n%s" % (error, log))
+        if isinstance(error, DaemonError):
+            sys.exit("demo: trimilter: %s" % error)
         raise
 
 

@@ -128,7 +128,9 @@ class Site:
             "Syslog": "no",
         }
         settings.update(options)
-        self.trimilter = Trimilter(os.path.join(self.build, "trimilter"), folder, settings)
+        # The worker runs the program anew as its user, who may not be allowed into the checkout.
+        program = shutil.copy2(os.path.join(self.build, "trimilter"), self._folder("bin"))
+        self.trimilter = Trimilter(program, folder, settings)
         self.postfix = Postfix(self._folder("postfix"), self.trimilter.milter(), HOSTNAME, DOMAIN)
 
     def ctl(self, *arguments):
