@@ -150,6 +150,12 @@ static bool follow(struct spf_evaluation *evaluation, size_t number)
 	bool redirect = numbered->term.kind == SPF_REDIRECT, found;
 	bool outermost = redirect && evaluation->sources[numbered->source].outermost;
 	struct str target, record;
+	if (!spf_can_match(evaluation, numbered->term.domain_spec)) {
+		if (redirect)
+			return spf_stop(evaluation, SPF_PERMERROR, "redirect leads to no SPF record");
+		evaluation->facts[number].record = "v=spf1"; /* neutral: the include does not match */
+		return true;
+	}
 	if (!spf_target(evaluation, numbered->term.domain_spec, &target))
 		return false;
 	evaluation->macros.domain = target;

@@ -90,6 +90,9 @@ bool spf_count_void(struct spf_evaluation *evaluation, const struct dns_answer *
 /** The name that @spec stands for now; macros.domain is used and macros.validated is found if needed. */
 bool spf_target(struct spf_evaluation *evaluation, struct str spec, struct str *ret_target);
 
+/** False: terms with this domain-spec match nothing, whatever the DNS holds, for the local part is not US-ASCII. */
+bool spf_can_match(const struct spf_evaluation *evaluation, struct str spec);
+
 /** Find macros.validated, RFC 7208 section 7.3, "p". False: ended early. */
 bool spf_find_validated(struct spf_evaluation *evaluation);
 

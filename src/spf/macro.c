@@ -126,13 +126,24 @@ bool spf_macro_check_domain_spec(struct str text)
 	return dot >= 0 && is_top_label(str_skip(tail, (size_t)dot + 1));
 }
 
-bool spf_macro_uses_validated(struct str text)
+/* Does one of @letters occur as a macro? */
+static bool uses(struct str text, const char *letters)
 {
 	struct piece piece;
 	while (text.n > 0 && next_piece(&text, SPF_IN_EXPLANATION, &piece))
-		if (piece.letter == 'p')
+		if (piece.letter != '\0' && strchr(letters, piece.letter) != NULL)
 			return true;
 	return false;
+}
+
+bool spf_macro_uses_validated(struct str text)
+{
+	return uses(text, "p");
+}
+
+bool spf_macro_uses_local_part(struct str text)
+{
+	return uses(text, "sl");
 }
 
 /* Room for 32 nibbles with dots, an address as text, or a number. */

@@ -39,6 +39,9 @@ bool spf_macro_check_domain_spec(struct str text);
 /** Does %{p} or %{P} occur in the checked @text? Its value costs look-ups, so it is found only on demand. */
 bool spf_macro_uses_validated(struct str text);
 
+/** Does %{s} or %{l} occur in the checked @text? */
+bool spf_macro_uses_local_part(struct str text);
+
 /** Without macros: names itself, whoever sends. */
 static inline bool spf_macro_is_literal(struct str text)
 {

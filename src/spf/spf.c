@@ -60,6 +60,13 @@ static bool usable_domain(struct arena *arena, struct str text, struct str *ret_
 	return true;
 }
 
+/* What %{h} stands for: without a dot at the end, and U-labels as the DNS knows them (RFC 8616 section 4). */
+static struct str spelled_helo(struct arena *arena, struct str helo)
+{
+	struct str canonical, spelled;
+	return usable_domain(arena, helo, &canonical, &spelled) ? spelled : helo;
+}
+
 /* RFC 7208 sections 2.3, 2.4 and 4.3: who is the sender, and what is its domain as sent? */
 static void find_sender(const struct spf_query *query, struct spf_macros *macros)
 {
@@ -79,7 +86,7 @@ static void explain(struct spf_evaluation *evaluation, const struct spf_source *
 	/* RFC 7208 section 6.2: whatever goes wrong here, it is as if there were no exp; but waiting goes on. */
 	struct str name, text;
 	evaluation->macros.domain = source->domain;
-	if (!spf_target(evaluation, source->exp, &name))
+	if (!spf_can_match(evaluation, source->exp) || !spf_target(evaluation, source->exp, &name))
 		return;
 	const struct dns_answer *answer = spf_ask(evaluation, DNS_TXT, name);
 	if (answer == NULL || answer->status != DNS_DATA || answer->n_records != 1)
@@ -121,7 +128,7 @@ bool spf_evaluate(struct arena *arena, const struct spf_options *options, const 
 		options->lookup_limit < SPF_LIBSPF2_LOOKUPS_MAX ? options->lookup_limit : SPF_LIBSPF2_LOOKUPS_MAX;
 	struct spf_macros *macros = &evaluation->macros;
 	macros->client = query->client;
-	macros->helo = query->helo;
+	macros->helo = spelled_helo(arena, query->helo);
 	macros->receiver = options->receiver;
 	macros->now = query->now;
 	find_sender(query, macros);

@@ -93,6 +93,16 @@ bool spf_target(struct spf_evaluation *evaluation, struct str spec, struct str *
 	return true;
 }
 
+/* RFC 8616 section 4: such a local part is no label of the DNS, so that not even a wildcard can match it. */
+bool spf_can_match(const struct spf_evaluation *evaluation, struct str spec)
+{
+	struct str local_part = evaluation->macros.local_part;
+	for (size_t i = 0; i < local_part.n; i++)
+		if ((unsigned char)local_part.p[i] >= 0x80)
+			return !spf_macro_uses_local_part(spec);
+	return true;
+}
+
 /* The question of a term itself. False: ended early, by an error too. */
 static bool ask_for_term(
 	struct spf_evaluation *evaluation, enum dns_type type, struct str name, const struct dns_answer **ret_answer)
@@ -280,6 +290,8 @@ bool spf_match(struct spf_evaluation *evaluation, const struct spf_term *term, b
 {
 	struct str target;
 	*ret_match = false;
+	if (!spf_can_match(evaluation, term->domain_spec))
+		return true;
 	if (!spf_target(evaluation, term->domain_spec, &target))
 		return false;
 	switch (term->kind) {
