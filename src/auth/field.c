@@ -3,8 +3,7 @@
 #include "message/results.h"
 
 /*
- * One field must stay far below what receivers cut off. Signatures beyond
- * MaximumSignaturesToVerify say nothing, so they are the ones to be left out.
+ * One field must stay far below what receivers cut off, so of a hundred signatures not all are told.
  */
 #define DKIM_RESULTS_MAX 30
 
@@ -68,18 +67,27 @@ static struct result dmarc_result_of(
 	return result;
 }
 
+/* Where not all have room: what passed, then what was judged, then what says that it was not. */
+static size_t rank(enum dkim_status status)
+{
+	return status == DKIM_PASS ? 0 : status == DKIM_POLICY ? 2 : 1;
+}
+
 static size_t add_dkim_results(struct arena *arena, const struct auth_options *options,
 	const struct auth_findings *findings, struct result *results)
 {
-	size_t telling = 0, n = 0;
+	size_t room[3] = {0}, left = DKIM_RESULTS_MAX, n = 0;
 	for (size_t i = 0; i < findings->n_dkim; i++)
-		telling += findings->dkim[i].status != DKIM_POLICY;
-	size_t room = telling < DKIM_RESULTS_MAX ? DKIM_RESULTS_MAX - telling : 0;
-	for (size_t i = 0; i < findings->n_dkim && n < DKIM_RESULTS_MAX; i++) {
-		bool tells = findings->dkim[i].status != DKIM_POLICY;
-		if (!tells && room == 0)
+		room[rank(findings->dkim[i].status)]++;
+	for (size_t i = 0; i < 3; i++) {
+		room[i] = room[i] < left ? room[i] : left;
+		left -= room[i];
+	}
+	for (size_t i = 0; i < findings->n_dkim; i++) {
+		size_t *room_of_rank = &room[rank(findings->dkim[i].status)];
+		if (*room_of_rank == 0)
 			continue;
-		room -= !tells;
+		--*room_of_rank;
 		results[n++] = dkim_result_of(arena, options, &findings->dkim[i]);
 	}
 	return n;
