@@ -208,6 +208,14 @@ static bool set_log_level(const struct option_setting *setting, struct str text)
 	return *debug || str_ieq(text, STR("info")) || option_refuse(setting, text, "info or debug");
 }
 
+static bool set_engine(const struct option_setting *setting, struct str text)
+{
+	enum milter_engine *engine = member(setting);
+	*engine = str_ieq(text, STR("native")) ? MILTER_ENGINE_NATIVE : MILTER_ENGINE_LIBMILTER;
+	return *engine == MILTER_ENGINE_NATIVE || str_ieq(text, STR("libmilter")) ||
+	       option_refuse(setting, text, "libmilter or native");
+}
+
 /* ---- strings ---- */
 
 static bool keep(const struct option_setting *setting, struct str text)
@@ -292,6 +300,8 @@ bool option_set(const struct option_setting *setting, struct str text)
 		return set_umask(setting, text);
 	case OPTION_MODE:
 		return set_mode(setting, text);
+	case OPTION_ENGINE:
+		return set_engine(setting, text);
 	case OPTION_LOG_LEVEL:
 		return set_log_level(setting, text);
 	case OPTION_CANONICALIZATION:
@@ -342,6 +352,7 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_NAMESERVERS:
 	case OPTION_UMASK:
 	case OPTION_MODE:
+	case OPTION_ENGINE:
 	case OPTION_LOG_LEVEL:
 	case OPTION_CANONICALIZATION:
 	case OPTION_QUARANTINE_ACTION:

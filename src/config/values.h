@@ -63,6 +63,7 @@ struct config_values {
 	X(NAMESERVERS, const struct str *)                                                                             \
 	X(UMASK, unsigned)                                                                                             \
 	X(MODE, bool) /* mode_sign and mode_verify */                                                                  \
+	X(ENGINE, enum milter_engine)                                                                                  \
 	X(LOG_LEVEL, bool)                                                                                             \
 	X(CANONICALIZATION, enum dkim_canonicalization) /* of header and body */                                       \
 	X(QUARANTINE_ACTION, enum auth_quarantine_action)                                                              \

@@ -50,5 +50,7 @@ struct front {
 
 /** On libmilter; the reference. */
 extern const struct front front_libmilter;
+/** On event loops; parks what waits for DNS. */
+extern const struct front front_native;
 
 #endif

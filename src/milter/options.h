@@ -8,8 +8,11 @@
 
 #include "base/str.h"
 
+enum milter_engine { MILTER_ENGINE_LIBMILTER, MILTER_ENGINE_NATIVE };
+
 struct milter_options {
 	struct str socket;          /* Socket, normalised: "inet:PORT@HOST", "inet6:PORT@HOST", "local:PATH" */
+	enum milter_engine engine;  /* MilterEngine */
 	struct str user;            /* UserID: "user" or "user:group"; empty: stay */
 	struct str pid_file;        /* PidFile; empty: none */
 	unsigned umask;             /* UMask; -1u: not set */

@@ -57,6 +57,29 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Nothing here calls select(), so that the low limit that programs are started with need not hold for us. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_WANTED)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < FILES_WANTED)
+		log_warning("only %ju files may be open, which bounds connections and questions to the DNS",
+			(uintmax_t)files.rlim_cur);
+}
+
+static const struct front *front_of(enum milter_engine engine)
+{
+	switch (engine) {
+	case MILTER_ENGINE_LIBMILTER:
+		break;
+	case MILTER_ENGINE_NATIVE:
+		return &front_native;
+	}
+	return &front_libmilter;
+}
+
 static int start_service(struct worker *worker)
 {
 	char error[DNS_ERROR_SIZE];
@@ -76,6 +99,7 @@ static int start_service(struct worker *worker)
 		return EX_SOFTWARE;
 	}
 	service_publish(worker->service, runtime, worker->settings.milter->syslog_success);
+	worker->front = front_of(worker->settings.milter->engine);
 	err = worker->front->prepare(worker->service, LISTENER_FD);
 	if (err != ERR_OK) {
 		log_error("cannot serve with %s: %s", worker->front->name, err_text(err));
@@ -204,7 +228,7 @@ static bool may_go(struct worker *worker)
 
 int worker_run(const struct invocation *invocation)
 {
-	struct worker worker = {.invocation = invocation, .front = &front_libmilter};
+	struct worker worker = {.invocation = invocation};
 	struct pollfd control = {.fd = CONTROL_FD, .events = POLLIN};
 	ignore_signals();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -29,6 +29,8 @@ static void set(struct config *config, struct arena *arena, const char *key, con
 		config->milter.user = text;
 	else if (strcmp(key, "PidFile") == 0)
 		config->milter.pid_file = text;
+	else if (strcmp(key, "MilterEngine") == 0)
+		config->milter.engine = value[0] == 'n' ? MILTER_ENGINE_NATIVE : MILTER_ENGINE_LIBMILTER;
 	else if (strcmp(key, "UMask") == 0)
 		config->milter.umask = (unsigned)strtoul(value, NULL, 8);
 	else if (strcmp(key, "Background") == 0)

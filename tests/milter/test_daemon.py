@@ -4,7 +4,8 @@ The processes of the daemon, from outside: start, errors, reload, crash, drain, 
     test_daemon.py PROGRAM [unittest arguments]
 
 PROGRAM is fake_trimilter: the daemon with a decision that header fields steer
-(fake_auth.c) and a configuration of a few options (fake_config.c).
+(fake_auth.c) and a configuration of a few options (fake_config.c). MILTER_ENGINE
+in the environment says on which front: libmilter (the default) or native.
 """
 import os
 import re
@@ -21,6 +22,7 @@ import unittest
 from miltertest import Milter
 
 PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
+ENGINE = os.environ.get("MILTER_ENGINE", "libmilter")
 IS_ROOT = os.geteuid() == 0
 FROM = ("From", " a@example.org")
 
@@ -57,7 +59,7 @@ class Daemon:
 
     def configure(self, config):
         with open(self.file, "w") as file:
-            file.write(f"Socket {self.address}\n{config}\n")
+            file.write(f"Socket {self.address}\n{config}\nMilterEngine {ENGINE}\n")
 
     def command(self):
         return [PROGRAM, *self.arguments, "-c", self.file, *self.extra]

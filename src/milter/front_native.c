@@ -1,0 +1,112 @@
+/*
+ * The front that speaks the milter protocol itself, on event loops.
+ *
+ * libmilter blocks a thread for every message that waits for DNS, and its pool
+ * starves the others meanwhile; here a waiting message is a parked connection, and
+ * nothing waits for it. The replies are libmilter's, byte for byte.
+ */
+#include "milter/front_native.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "milter/front.h"
+
+#define MAX_LOOPS 4
+/* As libmilter has it: longer than any MTA's own limit between two commands. */
+#define IDLE_MS ((int64_t)7210 * 1000)
+#define BUFFER_BYTES ((size_t)256 * 1024 * 1024)
+
+/* Descriptors: for all connections that an MTA is likely to open, beside the resolver's sockets, two contexts of them.
+ */
+#define WANTED_DESCRIPTORS 16384
+#define OTHERS_DESCRIPTORS 2200
+
+/* The functions of struct front take no context; set once, before the threads exist. */
+static struct native *native;
+
+static size_t connections_max(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 512;
+	if (limit.rlim_cur < WANTED_DESCRIPTORS && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max < WANTED_DESCRIPTORS ? limit.rlim_max : WANTED_DESCRIPTORS;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+			return 512;
+	}
+	if (limit.rlim_cur > WANTED_DESCRIPTORS)
+		limit.rlim_cur = WANTED_DESCRIPTORS;
+	return limit.rlim_cur > 2 * OTHERS_DESCRIPTORS ? limit.rlim_cur - OTHERS_DESCRIPTORS : limit.rlim_cur / 2;
+}
+
+static size_t n_processors(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	return n < 1 ? 1 : n > MAX_LOOPS ? MAX_LOOPS : (size_t)n;
+}
+
+static bool listens_on_tcp(int listener)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	return getsockname(listener, (struct sockaddr *)&address, &size) == 0 && address.ss_family != AF_UNIX;
+}
+
+static enum err native_prepare(struct service *service, int listener)
+{
+	native = calloc(1, sizeof(*native));
+	if (native == NULL)
+		return ERR_NOMEM;
+	native->service = service;
+	native->listener = listener;
+	native->is_tcp = listens_on_tcp(listener);
+	native->limits = (struct native_limits){connections_max(), BUFFER_BYTES, IDLE_MS};
+	native->loops = calloc(MAX_LOOPS, sizeof(*native->loops));
+	if (native->loops == NULL)
+		return ERR_NOMEM;
+	for (size_t n = n_processors(); native->n_loops < n; native->n_loops++) {
+		native->loops[native->n_loops] = loop_new(native);
+		if (native->loops[native->n_loops] == NULL)
+			return ERR_LIBRARY;
+	}
+	return loop_accept(native->loops[0]);
+}
+
+static void *run_loop(void *context)
+{
+	loop_run(context);
+	log_error("an event loop has ended");
+	return NULL;
+}
+
+static enum err native_run(void)
+{
+	for (size_t i = 1; i < native->n_loops; i++) {
+		pthread_t thread;
+		int error = pthread_create(&thread, NULL, run_loop, native->loops[i]);
+		if (error != 0) {
+			errno = error;
+			return ERR_IO;
+		}
+		pthread_detach(thread);
+	}
+	loop_run(native->loops[0]);
+	return ERR_LIBRARY;
+}
+
+static enum err native_stop_accepting(void)
+{
+	atomic_store(&native->stopping, true);
+	loop_wake(native->loops[0]);
+	return ERR_OK;
+}
+
+const struct front front_native = {"the native front", native_prepare, native_run, native_stop_accepting};

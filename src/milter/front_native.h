@@ -1,0 +1,74 @@
+/*
+ * What the parts of the native front share: limits, and the loops that serve.
+ *
+ * front_native.c       the front: limits, threads, which loop gets a connection
+ * front_native_loop.c  one event loop in a thread of its own, and its connections
+ * front_native_bytes.c memory of connections, and how often the log hears of them
+ * front_native_talk.c  one connection's conversation, without sockets
+ * wire.h               the protocol's bytes
+ */
+#ifndef TRIMILTER_MILTER_FRONT_NATIVE_H
+#define TRIMILTER_MILTER_FRONT_NATIVE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct service;
+struct loop;
+
+struct native_limits {
+	size_t connections;  /* more wait in the listener's backlog */
+	size_t buffer_bytes; /* of unfinished packets and unsent replies of all connections */
+	int64_t idle_ms;     /* a connection from which nothing comes for so long is closed */
+};
+
+/** What all loops share. */
+struct native {
+	struct service *service;
+	struct native_limits limits;
+	int listener;
+	bool is_tcp;
+	size_t n_loops;
+	struct loop **loops; /* the first one accepts */
+	atomic_size_t n_connections;
+	atomic_size_t n_buffered; /* bytes */
+	atomic_bool stopping;
+	/* clock_monotonic_ms() of the latest line in the log about each, so that it is one a minute. */
+	atomic_llong told_full, told_violation, told_buffers;
+};
+
+/** True once a minute. */
+bool native_may_tell(atomic_llong *told);
+
+/** Bytes that could not be dealt with yet. Begins as {0}; counted against limits.buffer_bytes. */
+struct native_bytes {
+	char *p;
+	size_t n, capacity;
+};
+
+/** Room for @capacity bytes in all. False: out of memory, or over the limit, with a line in the log; so the next two.
+ */
+bool native_bytes_reserve(struct native *native, struct native_bytes *bytes, size_t capacity);
+bool native_bytes_add(struct native *native, struct native_bytes *bytes, struct str more);
+/** @rest, perhaps a part of it, becomes all of it. */
+bool native_bytes_keep(struct native *native, struct native_bytes *bytes, struct str rest);
+void native_bytes_free(struct native *native, struct native_bytes *bytes);
+
+/** @native outlives the loop, and its loops[] is complete before the first runs. NULL: out of memory or descriptors. */
+struct loop *loop_new(struct native *native);
+/** Accept connections in this loop. Before it runs. */
+enum err loop_accept(struct loop *loop);
+/** Serve, in the calling thread; returns when the loop has been told to end, or cannot go on. */
+void loop_run(struct loop *loop);
+/** Look at native->stopping. Any thread. */
+void loop_wake(struct loop *loop);
+/** loop_run() returns soon. Any thread; for tests, a daemon goes on to its end. */
+void loop_end(struct loop *loop);
+/** After it has returned; closes what is open. Accepts NULL. */
+void loop_free(struct loop *loop);
+
+#endif
