@@ -57,18 +57,6 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Nothing here calls select(), so that the low limit that programs are started with need not hold for us. */
-static void raise_file_limit(void)
-{
-	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_WANTED)
-		return;
-	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
-	if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < FILES_WANTED)
-		log_warning("only %ju files may be open, which bounds connections and questions to the DNS",
-			(uintmax_t)files.rlim_cur);
-}
-
 static const struct front *front_of(enum milter_engine engine)
 {
 	switch (engine) {
