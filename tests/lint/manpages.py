@@ -39,7 +39,7 @@ def check(page, folder):
     mistakes += ["%s: -%s is not there" % (page, c) for c in sorted(short)
                  if not re.search(r"(?<![\w-])-%s(?![\w-])" % c, text)]
     mistakes += ["%s: the verb %s is not there" % (page, verb) for verb in VERB.findall(code)
-                 if not re.search(r"(?m)^%s\b" % verb, text)]
+                 if not re.search(r"(?m)^(?:trimilterctl )?%s\b" % verb, text)]
     return mistakes, len(wanted) + len(short)
 
 
