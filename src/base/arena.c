@@ -200,14 +200,17 @@ struct str arena_dup_lower(struct arena *arena, struct str s)
 
 struct str arena_printf(struct arena *arena, const char *format, ...)
 {
+	char usual[256];
 	va_list args, again;
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
+	int n = vsnprintf(usual, sizeof(usual), format, args);
 	va_end(args);
 	size_t length = n < 0 ? 0 : (size_t)n;
 	char *text = arena_alloc(arena, length + 1);
-	if (n > 0)
+	if (length < sizeof(usual))
+		memcpy(text, usual, length);
+	else
 		vsnprintf(text, length + 1, format, again);
 	va_end(again);
 	return str_from(text, length);

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define USUAL_PIECE 48
+
 /* One byte more than asked for, so that buf_cstr() always has room for its NUL. */
 static void reserve(struct buf *buf, size_t more)
 {
@@ -32,15 +34,18 @@ void buf_add_cstr(struct buf *buf, const char *cstr)
 void buf_printf(struct buf *buf, const char *format, ...)
 {
 	va_list args, again;
+	/* Most pieces are short: formatted in place, and a second time only where they did not fit. */
+	reserve(buf, USUAL_PIECE);
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
+	int n = vsnprintf(buf->p + buf->n, buf->capacity - buf->n, format, args);
 	va_end(args);
-	if (n > 0) {
+	if (n > 0 && (size_t)n >= buf->capacity - buf->n) {
 		reserve(buf, (size_t)n);
 		vsnprintf(buf->p + buf->n, (size_t)n + 1, format, again);
-		buf->n += (size_t)n;
 	}
+	if (n > 0)
+		buf->n += (size_t)n;
 	va_end(again);
 }
 

@@ -15,9 +15,20 @@
 #define VALUE_MAX 400
 #define TEXT_MAX 200
 
+/* Nearly all values are, and are taken as they stand. */
+static bool is_printable_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~')
+			return false;
+	return true;
+}
+
 /* Without any byte that could end a line, a string or a word somewhere: control bytes and what is not UTF-8. */
 static struct str clean(struct arena *arena, struct str s)
 {
+	if (is_printable_ascii(s))
+		return s;
 	struct buf out = buf_in(arena);
 	bool is_utf8 = utf8_is_valid(s);
 	while (s.n > 0) {
@@ -110,10 +121,12 @@ static void write_word(struct writer *writer, struct str word)
 static void write_result(struct writer *writer, const struct result *result)
 {
 	struct arena *arena = writer->out->arena;
-	struct str first = arena_printf(arena, "%s=%s", result->method, result->value);
 	fold(writer);
-	buf_add(writer->out, first);
-	writer->column += first.n;
+	size_t begin = writer->out->n;
+	buf_add_cstr(writer->out, result->method);
+	buf_add_char(writer->out, '=');
+	buf_add_cstr(writer->out, result->value);
+	writer->column += writer->out->n - begin;
 	if (result->comment.n > 0) {
 		struct buf word = buf_in(arena);
 		write_comment(&word, cut_text(clean(arena, result->comment), TEXT_MAX));
@@ -130,7 +143,10 @@ static void write_result(struct writer *writer, const struct result *result)
 		if (property->value.n == 0 || property->value.n > VALUE_MAX)
 			continue;
 		struct buf word = buf_in(arena);
-		buf_printf(&word, "%s.%s=", property->ptype, property->property);
+		buf_add_cstr(&word, property->ptype);
+		buf_add_char(&word, '.');
+		buf_add_cstr(&word, property->property);
+		buf_add_char(&word, '=');
 		write_value(&word, clean(arena, property->value));
 		write_word(writer, buf_str(&word));
 	}

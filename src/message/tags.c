@@ -47,6 +47,12 @@ static size_t element_character(struct str s)
 static struct str find_forbidden(struct str text)
 {
 	while (text.n > 0) {
+		size_t plain = 0;
+		while (plain < text.n && text.p[plain] > ' ' && text.p[plain] < 0x7f)
+			plain++;
+		text = str_skip(text, plain);
+		if (text.n == 0)
+			break;
 		size_t n = element_character(text);
 		if (n == 0)
 			return str_head(text, 1);
