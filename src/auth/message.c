@@ -4,10 +4,12 @@
  */
 #include "auth/auth.h"
 
+#include "auth/addresses.h"
 #include "auth/field.h"
 #include "auth/job.h"
 #include "auth/origin.h"
 #include "auth/policy.h"
+#include "auth/sender.h"
 #include "auth/signers.h"
 #include "base/clock.h"
 #include "message/results.h"
@@ -29,6 +31,7 @@ struct auth_message {
 	struct dkim_signer *signed_by; /* whose signature was added */
 	struct str signing_failure;    /* should be signed and cannot; empty: no */
 	struct str unsigned_why;
+	struct str unsigned_rcpt; /* a recipient in DontSignMailTo; empty: none */
 	struct auth_findings findings;
 	struct verdict verdict;
 	bool body_ended, done;
@@ -143,9 +146,12 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 
 void auth_rcpt(struct auth_message *message, struct str rcpt)
 {
-	/* Nothing depends on recipients yet; the milter protocol brings them anyway. */
-	(void)message;
-	(void)rcpt;
+	struct address address;
+	const struct address_set *set = message->runtime->auth.dont_sign_mail_to;
+	if (set == NULL || !message->origin.may_sign || message->unsigned_rcpt.n > 0)
+		return;
+	if (address_parse_path(message->arena, rcpt, &address) && address_set_has(set, message->arena, &address))
+		message->unsigned_rcpt = arena_dup(message->arena, rcpt);
 }
 
 /* ---- header fields ---- */
@@ -204,14 +210,17 @@ static bool signed_before(struct auth_message *message, const struct dkim_signer
 static void choose_signers(struct auth_message *message)
 {
 	const struct auth_options *options = &message->runtime->auth;
-	const struct author *author = &message->findings.author;
 	const struct dkim_signer *signers = NULL;
 	size_t n = 0;
-	if (author->outcome != AUTHOR_ONE && author->outcome != AUTHOR_SEVERAL) {
-		message->unsigned_why = str_of(author->reason);
+	if (message->unsigned_rcpt.n > 0) {
+		message->unsigned_why =
+			arena_printf(message->arena, "%.*s is in DontSignMailTo", STR_ARG(message->unsigned_rcpt));
 		return;
 	}
-	const struct address *address = &author->addresses[0];
+	const struct address *address = sender_find(
+		message->arena, options, &message->headers, &message->findings.author, &message->unsigned_why);
+	if (address == NULL)
+		return;
 	switch (signers_select(options->signers, message->arena, address, &signers, &n, &message->signing_failure)) {
 	case SIGNERS_FOUND:
 		message->signers = signers;
@@ -337,8 +346,11 @@ static void judge(struct auth_message *message, struct answers *answers, struct 
 	job_set_waiting(message->job, !message->done);
 }
 
-/* Which of the arrived results fields claim to be ours; bottom up, as they are to be deleted. */
-static void find_forged_results(struct auth_message *message)
+/*
+ * What is taken out, bottom up: arrived results fields that claim to be ours, and with RemoveOldSignatures the
+ * signatures on what we sign.
+ */
+static void find_deletions(struct auth_message *message)
 {
 	const struct auth_options *options = &message->runtime->auth;
 	struct verdict *verdict = &message->verdict;
@@ -352,26 +364,37 @@ static void find_forged_results(struct auth_message *message)
 	size_t capacity = 0;
 	for (size_t i = message->headers.n; i > 0; i--) {
 		const struct header_field *field = &message->headers.fields[i - 1];
-		if (!is_called(field, STR("Authentication-Results")) || !results_claims(field->value, ids, n_ids))
+		bool forged =
+			is_called(field, STR("Authentication-Results")) && results_claims(field->value, ids, n_ids);
+		bool old = options->remove_old_signatures && message->n_signers > 0 &&
+			   is_called(field, STR("DKIM-Signature"));
+		if (!forged && !old)
 			continue;
+		message->findings.n_results_removed += forged;
 		deletions =
 			arena_grow(message->arena, deletions, &capacity, verdict->n_deletions + 1, sizeof(*deletions));
 		deletions[verdict->n_deletions++] = (struct verdict_deletion){header_field_name(field), field->ordinal};
 	}
 	verdict->deletions = deletions;
-	message->findings.n_results_removed = verdict->n_deletions;
 }
 
-static void write_fields(struct auth_message *message)
+static struct str software_value(const struct auth_message *message, struct str queue_id)
+{
+	return arena_printf(message->arena, " Trimilter v" TRIMILTER_VERSION " %.*s %.*s",
+		STR_ARG(message->runtime->auth.authserv_id), STR_ARG(queue_id));
+}
+
+static void write_fields(struct auth_message *message, struct str queue_id)
 {
 	struct auth_findings *findings = &message->findings;
+	const struct auth_options *options = &message->runtime->auth;
 	struct verdict_insertion *insertions =
-		ARENA_ARRAY(message->arena, message->n_signers + 1, struct verdict_insertion);
+		ARENA_ARRAY(message->arena, message->n_signers + 2, struct verdict_insertion);
 	size_t n = 0;
 	message->signed_by = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signer);
 	for (size_t i = 0; i < message->n_signers; i++) {
 		struct str value;
-		if (signed_before(message, &message->signers[i]))
+		if (!options->remove_old_signatures && signed_before(message, &message->signers[i]))
 			continue;
 		if (!dkim_sign_end(message->signings[i], &value)) {
 			message->signing_failure = arena_printf(message->arena, "signing failed (s=%.*s, d=%.*s)",
@@ -381,9 +404,11 @@ static void write_fields(struct auth_message *message)
 		insertions[n++] = (struct verdict_insertion){STR("DKIM-Signature"), value};
 		message->signed_by[findings->n_signatures_added++] = message->signers[i];
 	}
-	if (findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL)) {
-		findings->results_value =
-			field_results(message->arena, &message->runtime->auth, findings, &message->envelope);
+	bool results = findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL);
+	if (options->software_header && (n > 0 || results))
+		insertions[n++] = (struct verdict_insertion){STR("DKIM-Filter"), software_value(message, queue_id)};
+	if (results) {
+		findings->results_value = field_results(message->arena, options, findings, &message->envelope);
 		insertions[n++] = (struct verdict_insertion){STR("Authentication-Results"), findings->results_value};
 	}
 	message->verdict.insertions = insertions;
@@ -393,13 +418,18 @@ static void write_fields(struct auth_message *message)
 static void conclude(struct auth_message *message, struct str queue_id)
 {
 	const struct auth_options *options = &message->runtime->auth;
-	find_forged_results(message);
-	write_fields(message);
+	const struct author *author = &message->findings.author;
+	find_deletions(message);
+	write_fields(message, queue_id);
 	struct policy_input input = {
 		.findings = &message->findings,
 		.headers = &message->headers,
 		.signing_failed = message->signing_failure.n > 0,
 		.signing_failure = message->signing_failure,
+		.author_exempt = address_set_has_all(
+			options->exempt_domains, message->arena, author->addresses, author->n_addresses),
+		.author_ignored = address_set_has_all(
+			options->ignore_mail_from, message->arena, author->addresses, author->n_addresses),
 	};
 	struct logline_input line = {
 		.findings = &message->findings,

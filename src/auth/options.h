@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/verdict.h"
 #include "base/str.h"
 
+struct address_set;
 struct hosts;
 struct signers;
 
@@ -31,15 +33,29 @@ struct auth_options {
 	bool required_headers;             /* RequiredHeaders: exactly one From and Date as RFC 5322 section 3.6 asks */
 	enum auth_on_error on_dns_error;   /* On-DNSError, default tempfail */
 	enum auth_on_error on_internal_error; /* On-InternalError, default tempfail */
-	bool result_comments;                 /* ResultComments */
-	bool log_why;                         /* LogWhy: why a message was not signed */
+	/* What a judged message's signatures decide by themselves; all accept by default. */
+	enum verdict_action on_bad_signature, on_no_signature, on_key_not_found;
+	enum verdict_action on_signature_error; /* one that should be signed and cannot be; default tempfail */
+	struct str reject_string;               /* RejectString; "%s" in it is the author's domain */
+	bool result_comments;                   /* ResultComments */
+	bool log_why;                           /* LogWhy: why a message was not signed */
 
-	const struct hosts *internal_hosts;  /* InternalHosts; default 127.0.0.1, ::1, local */
-	const struct hosts *external_ignore; /* ExternalIgnoreList: silences a log line */
-	const struct hosts *ignore_hosts;    /* IgnoreHosts: never judged by SPF and DMARC */
-	const struct str *sign_daemons;      /* MTA: {daemon_name}s whose mail may be signed; none: all */
+	const struct hosts *internal_hosts;          /* InternalHosts; default 127.0.0.1, ::1, local */
+	const struct hosts *external_ignore;         /* ExternalIgnoreList: silences a log line */
+	const struct hosts *ignore_hosts;            /* IgnoreHosts: never judged by SPF and DMARC */
+	const struct hosts *peers;                   /* PeerList: nothing is done but the removal of forged results */
+	const struct address_set *exempt_domains;    /* ExemptDomains: authors not signed for, nor refused by DKIM */
+	const struct address_set *dont_sign_mail_to; /* DontSignMailTo: recipients */
+	const struct address_set *ignore_mail_from;  /* IgnoreMailFrom: authors whose DMARC policy is not applied */
+	const struct str *local_daemons;             /* MacroList: {daemon_name}s whose clients are ours */
+	size_t n_local_daemons;
+	const struct str *sign_daemons; /* MTA: {daemon_name}s whose mail may be signed; none: all */
 	size_t n_sign_daemons;
 	const struct signers *signers;
+	const struct str *sender_headers; /* SenderHeaders: the first there is names the signer; none: From */
+	size_t n_sender_headers;
+	bool remove_old_signatures; /* RemoveOldSignatures: from what we sign */
+	bool software_header;       /* SoftwareHeader */
 
 	unsigned maximum_headers;      /* fields kept per message; 10,000... */
 	size_t maximum_header_bytes;   /* MaximumHeaders; bytes kept; 4 MiB */

@@ -2,21 +2,22 @@
 
 #include "tables/hosts.h"
 
+static bool names(const struct str *list, size_t n, struct str word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(list[i], word))
+			return true;
+	return false;
+}
+
 static enum auth_origin kind_of(const struct auth_options *options, const struct auth_envelope *envelope)
 {
 	if (envelope->auth_user.n > 0)
 		return AUTH_AUTHENTICATED;
-	if (hosts_contain(options->internal_hosts, &envelope->client, envelope->client_name))
+	if (hosts_contain(options->internal_hosts, &envelope->client, envelope->client_name) ||
+		names(options->local_daemons, options->n_local_daemons, envelope->daemon_name))
 		return AUTH_INTERNAL;
 	return AUTH_OUTSIDE;
-}
-
-static bool daemon_signs(const struct auth_options *options, struct str daemon_name)
-{
-	for (size_t i = 0; i < options->n_sign_daemons; i++)
-		if (str_eq(options->sign_daemons[i], daemon_name))
-			return true;
-	return options->n_sign_daemons == 0;
 }
 
 struct origin origin_of(const struct auth_options *options, const struct auth_envelope *envelope)
@@ -24,7 +25,12 @@ struct origin origin_of(const struct auth_options *options, const struct auth_en
 	struct origin origin = {.kind = kind_of(options, envelope)};
 	bool authenticated = origin.kind == AUTH_AUTHENTICATED;
 	bool ours = authenticated || origin.kind == AUTH_INTERNAL;
-	origin.may_sign = options->mode_sign && ours && daemon_signs(options, envelope->daemon_name);
+	origin.peer = hosts_contain(options->peers, &envelope->client, envelope->client_name);
+	if (origin.peer)
+		return origin;
+	origin.may_sign = options->mode_sign && ours &&
+			  (options->n_sign_daemons == 0 ||
+				  names(options->sign_daemons, options->n_sign_daemons, envelope->daemon_name));
 	origin.judge = options->mode_verify && origin.kind != AUTH_INTERNAL &&
 		       !(authenticated && options->ignore_authenticated_clients) &&
 		       !hosts_contain(options->ignore_hosts, &envelope->client, envelope->client_name);

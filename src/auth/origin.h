@@ -12,6 +12,7 @@ struct origin {
 	bool may_verify;       /* DKIM, where it is not signed */
 	bool judge;            /* SPF and DMARC */
 	bool external_ignored; /* ExternalIgnoreList: not worth a word in the log */
+	bool peer;             /* PeerList: none of the three */
 };
 
 struct origin origin_of(const struct auth_options *options, const struct auth_envelope *envelope);

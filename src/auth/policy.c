@@ -1,5 +1,7 @@
 #include "auth/policy.h"
 
+#include "base/buf.h"
+
 const char *verdict_action_text(enum verdict_action action)
 {
 	switch (action) {
@@ -74,17 +76,39 @@ static enum verdict_action action_for(const struct auth_options *options, enum d
 	return VERDICT_ACCEPT;
 }
 
-static void decide_dmarc(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
+/* RejectString: "%s" is the author's domain. */
+static struct str reject_text(struct arena *arena, const struct auth_options *options, struct str domain)
+{
+	struct buf text = buf_in(arena);
+	struct str rest = options->reject_string;
+	for (size_t i = 0; i < rest.n; i++) {
+		if (rest.p[i] == '%' && i + 1 < rest.n && rest.p[i + 1] == 's') {
+			buf_add(&text, domain);
+			i++;
+		} else {
+			buf_add_char(&text, rest.p[i]);
+		}
+	}
+	return buf_str(&text);
+}
+
+static void decide_dmarc(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
 	struct verdict *verdict, struct str *ret_reason)
 {
+	const struct auth_findings *findings = input->findings;
 	const struct dmarc_result *dmarc = &findings->dmarc;
 	enum dmarc_policy policy = dmarc->disposition;
-	/* What would be done if the missing answer were a bad one; where the policy itself is missing, the strictest. */
+	/* What would be done if the missing answer were a bad one; where the policy itself is missing, the strictest.
+	 */
 	if (dmarc->status == DMARC_TEMPERROR)
 		policy = dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
 	enum verdict_action action = action_for(options, policy);
 	if (action == VERDICT_ACCEPT)
 		return;
+	if (input->author_ignored) {
+		*ret_reason = STR("the author is in IgnoreMailFrom, so the DMARC policy is not applied");
+		return;
+	}
 	if (dns_might_have_helped(findings)) {
 		*ret_reason = arena_printf(arena, "the DNS did not answer what the DMARC result of %.*s depends on",
 			STR_ARG(dmarc->author_domain));
@@ -102,7 +126,67 @@ static void decide_dmarc(struct arena *arena, const struct auth_options *options
 		return;
 	}
 	*ret_reason = arena_printf(arena, "rejected by DMARC policy for %.*s", STR_ARG(dmarc->author_domain));
-	reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"), *ret_reason);
+	reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"), reject_text(arena, options, dmarc->author_domain));
+}
+
+/* Carry out what an On- option says; codes of RFC 7372 section 3.1. */
+static void act(struct verdict *verdict, enum verdict_action action, struct str why, struct str *ret_reason)
+{
+	bool held = verdict->action == VERDICT_QUARANTINE;
+	if (action == VERDICT_ACCEPT || (held && action == VERDICT_QUARANTINE))
+		return;
+	*ret_reason = why;
+	verdict->action = action;
+	verdict->quarantine_reason = action == VERDICT_QUARANTINE ? why : STR("");
+	if (action == VERDICT_REJECT)
+		reply(verdict, action, STR("550"), STR("5.7.20"), why);
+	else if (action == VERDICT_TEMPFAIL)
+		reply(verdict, action, STR("451"), STR("4.7.20"), why);
+}
+
+/*
+ * On-BadSignature and its like. One signature that passes is enough; one whose key is under test (t=y) excuses the
+ * message, as opendkim.conf(5) says.
+ */
+static void decide_dkim(const struct auth_options *options, const struct auth_findings *findings,
+	struct verdict *verdict, struct str *ret_reason)
+{
+	bool unknown = false, missing = true;
+	if (findings->n_dkim == 0)
+		act(verdict, options->on_no_signature, STR("no DKIM signature data"), ret_reason);
+	for (size_t i = 0; i < findings->n_dkim; i++) {
+		const struct dkim_result *result = &findings->dkim[i];
+		if ((result->status == DKIM_PASS && result->counts) || result->key_testing)
+			return;
+		unknown = unknown || result->status == DKIM_TEMPERROR;
+		missing = missing && result->no_key;
+	}
+	if (findings->n_dkim == 0)
+		return;
+	enum verdict_action action = missing ? options->on_key_not_found : options->on_bad_signature;
+	if (unknown && action != VERDICT_ACCEPT)
+		action = options->on_dns_error == AUTH_ON_ERROR_TEMPFAIL ? VERDICT_TEMPFAIL : VERDICT_ACCEPT;
+	act(verdict, action,
+		unknown   ? STR("a DKIM key cannot be had from the DNS now")
+		: missing ? STR("DKIM key not found")
+			  : STR("bad DKIM signature data"),
+		ret_reason);
+}
+
+/* It should have been signed. Accepted is what goes out unsigned: never without a word in the log. */
+static void decide_signing(const struct auth_options *options, const struct policy_input *input,
+	struct verdict *verdict, struct str *ret_reason)
+{
+	*ret_reason = input->signing_failure;
+	verdict->action = options->on_signature_error;
+	if (verdict->action == VERDICT_QUARANTINE)
+		verdict->quarantine_reason = STR("this message must be signed and cannot be");
+	else if (verdict->action == VERDICT_REJECT)
+		reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.5"),
+			STR("this message must be signed and cannot be"));
+	else if (verdict->action == VERDICT_TEMPFAIL)
+		reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.5"),
+			STR("this message must be signed and cannot be now, try again later"));
 }
 
 static void decide_headers(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
@@ -138,14 +222,15 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 		return;
 	}
 	if (input->signing_failed) {
-		*ret_reason = input->signing_failure;
-		reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.5"),
-			STR("this message must be signed and cannot be now, try again later"));
+		decide_signing(options, input, verdict, ret_reason);
 		return;
 	}
 	if (!findings->judged || !options->enforce)
 		return;
 	decide_headers(arena, options, input, verdict, ret_reason);
 	if (verdict->action == VERDICT_ACCEPT && findings->dmarc_evaluated)
-		decide_dmarc(arena, options, findings, verdict, ret_reason);
+		decide_dmarc(arena, options, input, verdict, ret_reason);
+	bool open = verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
+	if (open && findings->dkim_verified && !input->author_exempt)
+		decide_dkim(options, findings, verdict, ret_reason);
 }

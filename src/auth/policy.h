@@ -11,6 +11,8 @@ struct policy_input {
 	const struct headers *headers;
 	bool signing_failed;        /* it should have been signed and could not be */
 	struct str signing_failure; /* why */
+	bool author_exempt;         /* ExemptDomains */
+	bool author_ignored;        /* IgnoreMailFrom */
 };
 
 /** Fills action, reply and quarantine_reason of @ret_verdict; *ret_reason (in @arena) is what the log says, empty for a

@@ -61,6 +61,8 @@ static void set_defaults(struct runtime *runtime, struct arena *arena)
 		.ignore_authenticated_clients = true,
 		.on_dns_error = AUTH_ON_ERROR_TEMPFAIL,
 		.on_internal_error = AUTH_ON_ERROR_TEMPFAIL,
+		.on_signature_error = VERDICT_TEMPFAIL,
+		.reject_string = STR("rejected by DMARC policy for %s"),
 		.internal_hosts = default_internal_hosts(arena),
 		.maximum_headers = 10000,
 		.maximum_header_bytes = (size_t)4 << 20,

@@ -238,7 +238,8 @@ enum err signers_build(
 	signers->keyring = keyring_new(arena, &options);
 	signers->by_name = map_new(arena);
 	signers->end = &signers->first;
-	signers->table = signing_table_new(arena, tables ? source->signing_table->kind : DATASET_FILE);
+	signers->table = signing_table_new(
+		arena, tables ? source->signing_table->kind : DATASET_FILE, "this mail would leave unsigned");
 	signers->multiple = source->multiple_signatures;
 
 	struct builder builder = {signers, diag, source->base_directory, 0};

@@ -13,7 +13,8 @@ struct chain {
 
 struct signing_table {
 	struct arena *arena;
-	bool patterns; /* refile: */
+	bool patterns;    /* refile: */
+	const char *idle; /* what a row comes to that matches nothing */
 	size_t n;
 	struct map *exact;     /* the whole key */
 	struct map *at_domain; /* refile: "*@domain" by domain */
@@ -23,10 +24,11 @@ struct signing_table {
 	bool has_user_suffix;  /* a key "user@.domain" exists: only then is it worth looking for one */
 };
 
-struct signing_table *signing_table_new(struct arena *arena, enum dataset_kind kind)
+struct signing_table *signing_table_new(struct arena *arena, enum dataset_kind kind, const char *idle)
 {
 	struct signing_table *table = ARENA_NEW(arena, struct signing_table);
 	table->arena = arena;
+	table->idle = idle;
 	table->patterns = kind == DATASET_REFILE;
 	table->exact = map_new(arena);
 	table->at_domain = map_new(arena);
@@ -90,16 +92,14 @@ static void warn_about(const struct signing_table *table, struct str key, struct
 		ptrdiff_t at = str_rindex(key, '@');
 		struct str domain = str_skip(key, (size_t)(at + 1));
 		diag_warning(diag, place,
-			"\"%.*s\" matches no address, because '*' is a pattern in refile: tables only, so this mail "
-			"would leave "
-			"unsigned: write refile: before the name of the table, or \"%.*s\" here",
-			STR_ARG(key), STR_ARG(is_plain(domain) ? domain : STR(".example.com")));
+			"\"%.*s\" matches no address, because '*' is a pattern in refile: tables only, so %s: write "
+			"refile: before the name of the table, or \"%.*s\" here",
+			STR_ARG(key), table->idle, STR_ARG(is_plain(domain) ? domain : STR(".example.com")));
 	} else if (table->patterns && !star && str_index(key, '@') < 0) {
 		diag_warning(diag, place,
 			"\"%.*s\" matches no address, because a refile: table is held against the whole address, so "
-			"this mail would "
-			"leave unsigned: write \"*@%.*s\"",
-			STR_ARG(key), STR_ARG(key));
+			"%s: write \"*@%.*s\"",
+			STR_ARG(key), table->idle, STR_ARG(key));
 	}
 }
 

@@ -20,8 +20,8 @@ struct signing_row {
 
 struct signing_table;
 
-/** An empty table, in @arena. */
-struct signing_table *signing_table_new(struct arena *arena, enum dataset_kind kind);
+/** An empty table, in @arena. @idle  for warnings: what a row comes to that matches nothing, "the row has no effect" */
+struct signing_table *signing_table_new(struct arena *arena, enum dataset_kind kind, const char *idle);
 
 /** Add the next row. A key that can never match is a warning that names the remedy. */
 void signing_table_add(

@@ -24,15 +24,54 @@ static struct diag_place place_of(const struct config *config, const char *name)
 
 /* ---- what follows from several options ---- */
 
-static void finish_errors(struct config *config)
+static void finish_on_default(struct config *config, struct diag *diag)
 {
-	const struct config_tables *tables = &config->values.tables;
+	struct auth_options *auth = &config->values.auth;
+	enum verdict_action action = config->values.tables.on_default;
+	/* A fault of ours or of the DNS passes: mail is never lost for it, whatever is done with bad signatures. */
+	enum auth_on_error on_error = action == VERDICT_ACCEPT ? AUTH_ON_ERROR_ACCEPT : AUTH_ON_ERROR_TEMPFAIL;
 	if (!is_said(config, "On-Default"))
 		return;
 	if (!is_said(config, "On-DNSError"))
-		config->values.auth.on_dns_error = tables->on_default;
+		auth->on_dns_error = on_error;
 	if (!is_said(config, "On-InternalError"))
-		config->values.auth.on_internal_error = tables->on_default;
+		auth->on_internal_error = on_error;
+	if (!is_said(config, "On-BadSignature"))
+		auth->on_bad_signature = action;
+	if (!is_said(config, "On-KeyNotFound"))
+		auth->on_key_not_found = action;
+	/* Unsigned is what must not happen to mail of ours for a word that was most likely meant for others'. */
+	if (!is_said(config, "On-SignatureError") && action != VERDICT_ACCEPT)
+		auth->on_signature_error = action;
+	if (is_said(config, "On-NoSignature"))
+		return;
+	auth->on_no_signature = action;
+	if (action != VERDICT_ACCEPT)
+		diag_warning(diag, place_of(config, "On-Default"),
+			"On-Default %s holds for mail without any signature too, which is much of all mail: write "
+			"On-NoSignature accept if that is not meant",
+			verdict_action_text(action));
+}
+
+/* opendkim.conf(5): what fails verification is held; the On- options say it in more detail. */
+static void finish_on_quarantine(struct config *config)
+{
+	struct auth_options *auth = &config->values.auth;
+	if (!config->values.tables.quarantine)
+		return;
+	if (!is_said(config, "On-BadSignature"))
+		auth->on_bad_signature = VERDICT_QUARANTINE;
+	if (!is_said(config, "On-KeyNotFound"))
+		auth->on_key_not_found = VERDICT_QUARANTINE;
+}
+
+static void warn_signature_error(const struct config *config, struct diag *diag)
+{
+	if (is_said(config, "On-SignatureError") && config->values.auth.on_signature_error == VERDICT_ACCEPT)
+		diag_warning(diag, place_of(config, "On-SignatureError"),
+			"On-SignatureError accept lets mail out unsigned when its key cannot be used; the log says so "
+			"for "
+			"each message. tempfail keeps it until the key is there again");
 }
 
 static void finish_quarantine(struct config *config, struct diag *diag)
@@ -178,7 +217,9 @@ static void finish_own_ids(struct config *config, struct diag *diag)
 
 void config_finish(struct config *config, struct diag *diag)
 {
-	finish_errors(config);
+	finish_on_default(config, diag);
+	finish_on_quarantine(config);
+	warn_signature_error(config, diag);
 	finish_quarantine(config, diag);
 	finish_signing(config, diag);
 	finish_paths(config);

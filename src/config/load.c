@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "auth/addresses.h"
 #include "auth/runtime.h"
 #include "auth/signers.h"
 #include "config/state.h"
@@ -53,6 +54,55 @@ static const struct hosts *load_hosts(struct loader *loader, const char *option,
 		hosts_build(loader->arena, &dataset, loader->diag, &hosts) != ERR_OK)
 		return NULL;
 	return hosts;
+}
+
+static const struct address_set *load_addresses(struct loader *loader, const char *option, struct str spec)
+{
+	struct dataset dataset;
+	if (spec.n == 0 ||
+		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, &dataset) != ERR_OK)
+		return NULL;
+	return address_set_new(loader->arena, &dataset, loader->diag);
+}
+
+/* "daemon_name|A|B", or with the values as the row's value; braces as the milter protocol writes them may be there. */
+static void add_macro(struct loader *loader, const struct dataset_row *row, struct str *daemons, size_t *n)
+{
+	struct str rest = row->key, name, value;
+	str_cut(&rest, '|', &name);
+	if (name.n > 2 && name.p[0] == '{' && name.p[name.n - 1] == '}')
+		name = str_from(name.p + 1, name.n - 2);
+	if (rest.p == NULL && row->value.n > 0)
+		rest = row->value;
+	bool authenticated = str_eq(name, STR("auth_authen")) || str_eq(name, STR("auth_type"));
+	if (authenticated && rest.p == NULL)
+		return; /* always so */
+	if (!str_eq(name, STR("daemon_name")) || rest.p == NULL) {
+		diag_error(loader->diag, row->place,
+			"MacroList: \"%.*s\" cannot be used: \"daemon_name|NAME\" and \"auth_authen\" can. Name the "
+			"clients in InternalHosts, or let them authenticate",
+			STR_ARG(row->key));
+		return;
+	}
+	while (str_cut(&rest, '|', &value))
+		if (str_trim(value).n > 0)
+			daemons[(*n)++] = arena_dup(loader->arena, str_trim(value));
+}
+
+static void load_macros(struct loader *loader)
+{
+	struct str spec = loader->values.tables.macro_list;
+	struct dataset dataset;
+	size_t room = 0;
+	if (spec.n == 0 ||
+		dataset_read(loader->scratch, spec, place_of(loader, "MacroList"), loader->diag, &dataset) != ERR_OK)
+		return;
+	for (size_t i = 0; i < dataset.n; i++)
+		room += dataset.rows[i].key.n + dataset.rows[i].value.n;
+	struct str *daemons = ARENA_ARRAY(loader->arena, room, struct str);
+	for (size_t i = 0; i < dataset.n; i++)
+		add_macro(loader, &dataset.rows[i], daemons, &loader->values.auth.n_local_daemons);
+	loader->values.auth.local_daemons = daemons;
 }
 
 static bool read_table(struct loader *loader, const char *option, struct str spec, struct dataset *dataset)
@@ -128,6 +178,11 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->auth.internal_hosts = load_hosts(loader, "InternalHosts", values->tables.internal_hosts);
 	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
 	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
+	values->auth.peers = load_hosts(loader, "PeerList", values->tables.peer_list);
+	values->auth.exempt_domains = load_addresses(loader, "ExemptDomains", values->tables.exempt_domains);
+	values->auth.dont_sign_mail_to = load_addresses(loader, "DontSignMailTo", values->tables.dont_sign_mail_to);
+	values->auth.ignore_mail_from = load_addresses(loader, "IgnoreMailFrom", values->tables.ignore_mail_from);
+	load_macros(loader);
 	values->dmarc.suffixes = load_suffixes(loader);
 	if (values->auth.mode_sign)
 		values->auth.signers = load_signers(loader);

@@ -201,6 +201,21 @@ static bool set_discovery(const struct option_setting *setting, struct str text)
 	       option_refuse(setting, text, "treewalk or psl");
 }
 
+/* OpenDKIM takes the words' first letters too. */
+static bool set_failure_action(const struct option_setting *setting, struct str text)
+{
+	static const enum verdict_action actions[] = {
+		VERDICT_ACCEPT, VERDICT_REJECT, VERDICT_TEMPFAIL, VERDICT_QUARANTINE, VERDICT_DISCARD};
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
+		struct str word = str_of(verdict_action_text(actions[i]));
+		if (!str_ieq(text, word) && !str_ieq(text, str_head(word, 1)))
+			continue;
+		*(enum verdict_action *)member(setting) = actions[i];
+		return true;
+	}
+	return option_refuse(setting, text, "accept, reject, tempfail, quarantine or discard");
+}
+
 static bool set_log_level(const struct option_setting *setting, struct str text)
 {
 	bool *debug = member(setting);
@@ -246,6 +261,22 @@ static bool set_user(const struct option_setting *setting, struct str text)
 		if (word.n == 0 || memchr(word.p, ' ', word.n) != NULL)
 			return option_refuse(setting, text, "USER or USER:GROUP");
 	return keep(setting, text);
+}
+
+/* opendmarc.conf(5) wants the domain in it once; what is sent must be US-ASCII on one line. */
+static bool set_reject_string(const struct option_setting *setting, struct str text)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < ' ' || text.p[i] > '~')
+			return option_refuse(setting, text, "plain US-ASCII text");
+		if (text.p[i] != '%')
+			continue;
+		if (i + 1 == text.n || text.p[i + 1] != 's' || n++ > 0)
+			return option_refuse(setting, text, "a text with one %s, the author's domain, and no other %");
+	}
+	return n == 1 ? keep(setting, text)
+		      : option_refuse(setting, text, "a text with one %s, which stands for the author's domain");
 }
 
 /* RFC 8601 section 2.2: a value of MIME, which we want without need of quotes; in UTF-8 with EAI. */
@@ -312,6 +343,10 @@ bool option_set(const struct option_setting *setting, struct str text)
 		return set_on_error(setting, text);
 	case OPTION_DISCOVERY:
 		return set_discovery(setting, text);
+	case OPTION_FAILURE_ACTION:
+		return set_failure_action(setting, text);
+	case OPTION_REJECT_STRING:
+		return set_reject_string(setting, text);
 	}
 	return false;
 }
@@ -338,6 +373,7 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_FACILITY:
 	case OPTION_SELECTOR:
 	case OPTION_AUTHSERV_ID:
+	case OPTION_REJECT_STRING:
 		return (struct str *)(void *)((char *)values + row->offset);
 	case OPTION_BOOL:
 	case OPTION_UNSIGNED:
@@ -358,6 +394,7 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_QUARANTINE_ACTION:
 	case OPTION_ON_ERROR:
 	case OPTION_DISCOVERY:
+	case OPTION_FAILURE_ACTION:
 		break;
 	}
 	return NULL;
@@ -382,6 +419,8 @@ struct str option_show(
 	if (row->type == OPTION_ON_ERROR)
 		return *(const enum auth_on_error *)(const void *)at == AUTH_ON_ERROR_ACCEPT ? STR("accept")
 											     : STR("tempfail");
+	if (row->type == OPTION_FAILURE_ACTION)
+		return str_of(verdict_action_text(*(const enum verdict_action *)(const void *)at));
 	if (row->type == OPTION_QUARANTINE_ACTION) {
 		static const char *const words[] = {"accept", "hold", "reject"};
 		return str_of(words[*(const enum auth_quarantine_action *)(const void *)at]);

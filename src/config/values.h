@@ -21,12 +21,14 @@ struct config_tables {
 	struct str key_table, signing_table; /* data sets, tables/dataset.h; empty: none */
 	bool multiple_signatures, require_safe_keys;
 	struct str internal_hosts, external_ignore, ignore_hosts;
+	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list;
+	bool quarantine;
 	struct str public_suffix_list; /* path; empty: the system's */
 	struct str base_directory;
 	const struct str *remove_results_from; /* RemoveARFrom */
 	size_t n_remove_results_from;
 	bool hold_quarantined;
-	enum auth_on_error on_default;
+	enum verdict_action on_default;
 };
 
 struct config_values {
@@ -68,7 +70,9 @@ struct config_values {
 	X(CANONICALIZATION, enum dkim_canonicalization) /* of header and body */                                       \
 	X(QUARANTINE_ACTION, enum auth_quarantine_action)                                                              \
 	X(ON_ERROR, enum auth_on_error)                                                                                \
-	X(DISCOVERY, enum dmarc_discovery)
+	X(DISCOVERY, enum dmarc_discovery)                                                                             \
+	X(FAILURE_ACTION, enum verdict_action)                                                                         \
+	X(REJECT_STRING, struct str)
 
 enum option_type {
 #define X(name, c_type) OPTION_##name,

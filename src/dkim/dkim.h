@@ -20,8 +20,8 @@
 enum dkim_status {
 	DKIM_NONE,
 	DKIM_PASS,
-	DKIM_FAIL,      /* hash or signature mismatch */
-	DKIM_POLICY,    /* not accepted by a rule of ours: key too small, too many signatures */
+	DKIM_FAIL,   /* hash or signature mismatch */
+	DKIM_POLICY, /* not accepted by a rule of ours: key too small, too many signatures */
 	DKIM_NEUTRAL,
 	DKIM_TEMPERROR, /* the DNS did not answer */
 	DKIM_PERMERROR, /* cannot ever verify: syntax, no key, revoked, expired, rsa-sha1 ... */
@@ -40,10 +40,11 @@ struct dkim_result {
 	struct str signature; /* the first 8 characters of b=, for header.b (RFC 6008) */
 	unsigned key_bits;    /* 0: no key seen */
 	enum dns_security key_security;
-	bool key_testing;     /* the key says t=y */
-	bool partial_body;    /* l= left part of the body unsigned */
-	bool counts;          /* a pass that DMARC may use */
-	int64_t signed_at;    /* t=, -1 when absent */
+	bool key_testing;  /* the key says t=y */
+	bool no_key;       /* there is no record where the key should be */
+	bool partial_body; /* l= left part of the body unsigned */
+	bool counts;       /* a pass that DMARC may use */
+	int64_t signed_at; /* t=, -1 when absent */
 };
 
 /* ---- body ---- */
@@ -81,8 +82,8 @@ void dkim_verifier_headers_done(struct dkim_verifier *verifier, const struct hea
  * False: keys are missing, they are now wanted in @answers; call again when they have come.
  * Signatures judged in an earlier call are not judged again.
  */
-bool dkim_verifier_judge(struct dkim_verifier *verifier, struct answers *answers,
-	const struct dkim_result **ret_results, size_t *ret_n);
+bool dkim_verifier_judge(
+	struct dkim_verifier *verifier, struct answers *answers, const struct dkim_result **ret_results, size_t *ret_n);
 
 /* ---- keys ---- */
 

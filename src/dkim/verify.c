@@ -270,6 +270,7 @@ static void judge_with_answer(const struct dkim_verifier *verifier, const struct
 	}
 	if (answer->status != DNS_DATA || answer->n_records == 0) {
 		settle(result, DKIM_PERMERROR, "no key in the DNS");
+		result->no_key = true;
 		return;
 	}
 	struct dkim_result best = *result;

@@ -38,6 +38,9 @@ static const struct {
 	{"ignored host: verified, never judged", "sv", "198.51.100.4", "", "", false, VERIFY},
 	{"a daemon that signs", "sv", "192.0.2.7", "", "MSA", false, SIGN | VERIFY},
 	{"a daemon that does not", "sv", "192.0.2.7", "", "REINJECT", false, VERIFY},
+	{"a daemon that marks mail as ours (MacroList)", "sv", "203.0.113.1", "", "ORIGINATING", false, VERIFY},
+	{"a peer: nothing is done", "sv", "192.0.2.99", "", "", false, 0},
+	{"an authenticated client that is a peer", "sv", "192.0.2.99", "alice", "", true, 0},
 	{"authenticated at a daemon that does not sign", "sv", "203.0.113.1", "alice", "REINJECT", false, 0},
 };
 
@@ -46,6 +49,7 @@ static void origins_have_their_rights(void **state)
 	(void)state;
 	struct arena *arena = arena_new(0);
 	static const struct str daemons[] = {STR_INIT("MSA"), STR_INIT("")};
+	static const struct str local[] = {STR_INIT("ORIGINATING")};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct auth_options options = {
 			.mode_sign = strchr(rows[i].mode, 's') != NULL,
@@ -55,6 +59,9 @@ static void origins_have_their_rights(void **state)
 			.ignore_hosts = hosts_of(arena, "csl:198.51.100.4"),
 			.sign_daemons = daemons,
 			.n_sign_daemons = COUNT(daemons),
+			.local_daemons = local,
+			.n_local_daemons = COUNT(local),
+			.peers = hosts_of(arena, "192.0.2.99"),
 		};
 		struct auth_envelope envelope = {
 			.auth_user = str_of(rows[i].user), .daemon_name = str_of(rows[i].daemon)};

@@ -24,6 +24,8 @@ static struct auth_options options_of(int wanted)
 		.quarantine_action = wanted & HOLD      ? AUTH_QUARANTINE_HOLD
 				     : wanted & QREJECT ? AUTH_QUARANTINE_REJECT
 							: AUTH_QUARANTINE_ACCEPT,
+		.on_signature_error = VERDICT_TEMPFAIL,
+		.reject_string = STR("rejected by DMARC policy for %s"),
 		.on_dns_error = wanted & DNS_ACCEPT ? AUTH_ON_ERROR_ACCEPT : AUTH_ON_ERROR_TEMPFAIL,
 		.required_headers = (wanted & REQUIRED) != 0,
 		.reject_multi_value_from = (wanted & NOMULTI) != 0,
@@ -154,6 +156,124 @@ static void mail_that_is_ours_is_refused_for_nothing_but_a_broken_key(void **sta
 	arena_free(arena);
 }
 
+/* RFC 6376 section 6.1 leaves them alone; an operator may not. */
+enum { BAD = 1, TESTING = 2, MISSING = 4, PASSING = 8, UNKNOWN = 16, PARTIAL = 32 };
+
+static void signatures_decide_where_the_operator_says_so(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int signatures; /* one of each */
+		enum verdict_action bad, none, missing;
+		bool exempt, enforce;
+		enum verdict_action action;
+		const char *reply;
+	} cases[] = {
+		{"by default nothing", BAD, VERDICT_ACCEPT, VERDICT_ACCEPT, VERDICT_ACCEPT, false, true, VERDICT_ACCEPT,
+			""},
+		{"a bad one", BAD, VERDICT_REJECT, 0, 0, false, true, VERDICT_REJECT, "550 5.7.20"},
+		{"a bad one is no missing key", BAD, 0, 0, VERDICT_REJECT, false, true, VERDICT_ACCEPT, ""},
+		{"a missing key", MISSING, 0, 0, VERDICT_TEMPFAIL, false, true, VERDICT_TEMPFAIL, "451 4.7.20"},
+		{"a missing key beside a bad one", MISSING | BAD, VERDICT_DISCARD, 0, VERDICT_REJECT, false, true,
+			VERDICT_DISCARD, ""},
+		{"one that passes is enough", BAD | PASSING, VERDICT_REJECT, 0, 0, false, true, VERDICT_ACCEPT, ""},
+		{"part of the body is not enough", PARTIAL, VERDICT_REJECT, 0, 0, false, true, VERDICT_REJECT,
+			"550 5.7.20"},
+		{"a key under test excuses", BAD | TESTING, VERDICT_REJECT, 0, 0, false, true, VERDICT_ACCEPT, ""},
+		{"a silent DNS defers", BAD | UNKNOWN, VERDICT_REJECT, 0, 0, false, true, VERDICT_TEMPFAIL,
+			"451 4.7.20"},
+		{"a silent DNS where nothing would be done", BAD | UNKNOWN, 0, 0, 0, false, true, VERDICT_ACCEPT, ""},
+		{"no signature", 0, VERDICT_REJECT, VERDICT_QUARANTINE, 0, false, true, VERDICT_QUARANTINE, ""},
+		{"no signature is no bad one", 0, VERDICT_REJECT, 0, VERDICT_REJECT, false, true, VERDICT_ACCEPT, ""},
+		{"ExemptDomains", BAD, VERDICT_REJECT, 0, 0, true, true, VERDICT_ACCEPT, ""},
+		{"monitor-only", BAD, VERDICT_REJECT, 0, 0, false, false, VERDICT_ACCEPT, ""},
+	};
+	static const struct dkim_result all[] = {
+		{.status = DKIM_FAIL},
+		{.status = DKIM_FAIL, .key_testing = true},
+		{.status = DKIM_PERMERROR, .no_key = true},
+		{.status = DKIM_PASS, .counts = true},
+		{.status = DKIM_TEMPERROR},
+		{.status = DKIM_PASS, .partial_body = true},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct dkim_result found[COUNT(all)];
+		struct auth_findings findings = {.judged = true, .dkim_verified = true, .dkim = found};
+		for (size_t k = 0; k < COUNT(all); k++)
+			if (cases[i].signatures & 1 << k)
+				found[findings.n_dkim++] = all[k];
+		struct auth_options options = {
+			.enforce = cases[i].enforce,
+			.on_bad_signature = cases[i].bad,
+			.on_no_signature = cases[i].none,
+			.on_key_not_found = cases[i].missing,
+		};
+		struct headers headers = {0};
+		struct policy_input input = {
+			.findings = &findings, .headers = &headers, .author_exempt = cases[i].exempt};
+		struct verdict verdict = {0};
+		check_str(cases[i].what, decide(arena, &options, &input, &verdict), cases[i].reply);
+		check_int(cases[i].what, verdict.action, cases[i].action);
+		check_int(cases[i].what, verdict.quarantine_reason.n > 0, cases[i].action == VERDICT_QUARANTINE);
+	}
+	arena_free(arena);
+}
+
+static void the_policy_of_some_is_not_applied(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct auth_findings findings = {.judged = true,
+		.dmarc_evaluated = true,
+		.dmarc = {.status = DMARC_FAIL, .disposition = DMARC_P_REJECT, .author_domain = STR("example.com")}};
+	struct headers headers = {0};
+	struct policy_input input = {.findings = &findings, .headers = &headers, .author_ignored = true};
+	struct auth_options options = options_of(REJECT);
+	struct verdict verdict = {0};
+	struct str reason;
+	policy_decide(arena, &options, &input, &verdict, &reason);
+	assert_int_equal(verdict.action, VERDICT_ACCEPT);
+	assert_true(str_starts(reason, STR("the author is in IgnoreMailFrom")));
+	input.author_ignored = false;
+	options.reject_string = STR("go away, %s!");
+	check_str("reply", decide(arena, &options, &input, &verdict), "550 5.7.1");
+	check_str("text", verdict.reply_text, "go away, example.com!");
+	arena_free(arena);
+}
+
+static void what_cannot_be_signed_goes_as_the_operator_says(void **state)
+{
+	(void)state;
+	static const struct {
+		enum verdict_action action;
+		const char *reply;
+	} cases[] = {
+		{VERDICT_TEMPFAIL, "451 4.7.5"},
+		{VERDICT_REJECT, "550 5.7.5"},
+		{VERDICT_QUARANTINE, ""},
+		{VERDICT_ACCEPT, ""},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct auth_findings findings = {0};
+		struct headers headers = {0};
+		struct policy_input input = {.findings = &findings,
+			.headers = &headers,
+			.signing_failed = true,
+			.signing_failure = STR("key gone")};
+		struct auth_options options = {.on_signature_error = cases[i].action};
+		struct verdict verdict = {0};
+		struct str reason;
+		policy_decide(arena, &options, &input, &verdict, &reason);
+		check_int("action", verdict.action, cases[i].action);
+		check_str("reason", reason, "key gone");
+		check_str("reply", decide(arena, &options, &input, &verdict), cases[i].reply);
+	}
+	arena_free(arena);
+}
+
 static void headers_can_be_required(void **state)
 {
 	(void)state;
@@ -216,6 +336,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_finding_has_its_action),
 		cmocka_unit_test(mail_that_is_ours_is_refused_for_nothing_but_a_broken_key),
+		cmocka_unit_test(signatures_decide_where_the_operator_says_so),
+		cmocka_unit_test(the_policy_of_some_is_not_applied),
+		cmocka_unit_test(what_cannot_be_signed_goes_as_the_operator_says),
 		cmocka_unit_test(headers_can_be_required),
 		cmocka_unit_test(what_was_not_read_is_not_let_in),
 	};

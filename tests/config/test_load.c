@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/addresses.h"
 #include "auth/signers.h"
 #include "config/config.h"
 #include "tables/hosts.h"
@@ -84,6 +85,8 @@ static void defaults_agree(void **state)
 	a.authserv_id = b.authserv_id;
 	a.own_ids = b.own_ids;
 	a.internal_hosts = b.internal_hosts;
+	assert_true(str_eq(a.reject_string, b.reject_string));
+	a.reject_string = b.reject_string;
 	assert_memory_equal(&a, &b, sizeof(a));
 	assert_memory_equal(&loaded->dkim_verify, &fresh->dkim_verify, sizeof(fresh->dkim_verify));
 	struct dkim_sign_options sign = loaded->dkim_sign;
@@ -156,6 +159,10 @@ static const struct {
 	{"InternalHosts file:nope", "test.conf:1: cannot read the table nope: No such file or directory"},
 	{"\nIgnoreHosts 10.0.0.0/33", "test.conf:2: \"10.0.0.0/33\" is not a network"},
 	{"SignHeaders /nonexistent/x", "test.conf:1: cannot read the table /nonexistent/x"},
+	{"MacroList cert_subject", "test.conf:1: MacroList: \"cert_subject\" cannot be used"},
+	{"MacroList daemon_name", "test.conf:1: MacroList: \"daemon_name\" cannot be used"},
+	{"PeerList 10.0.0.0/33", "test.conf:1: \"10.0.0.0/33\" is not a network"},
+	{"DontSignMailTo file:nope", "test.conf:1: cannot read the table nope"},
 	{"Domain example.com\nSelector s\nKeyFile nope", "test.conf:3: key file nope does not exist"},
 	{"Discovery psl\nPublicSuffixList /nonexistent/x",
 		"test.conf:2: cannot read the public suffix list /nonexistent/x"},
@@ -174,6 +181,34 @@ static void mistakes_are_named(void **state)
 			check_str(mistakes[i].text, diag.entries[0].text, mistakes[i].message);
 		arena_free(arena);
 	}
+}
+
+static void exceptions_are_loaded(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct diag diag = diag_in(arena);
+	struct runtime *runtime;
+	write_file("macros", STR("{daemon_name} ONE|TWO\nauth_authen\n"));
+	assert_int_equal(load("MacroList file:macros\nPeerList 192.0.2.1\nExemptDomains a.example\n"
+			      "DontSignMailTo b.example\nIgnoreMailFrom c.example\n",
+				 &diag, &runtime),
+		ERR_OK);
+	assert_int_equal(runtime->auth.n_local_daemons, 2);
+	check_str("daemon", runtime->auth.local_daemons[1], "TWO");
+	assert_true(contains(runtime->auth.peers, "192.0.2.1"));
+	const struct address_set *sets[] = {
+		runtime->auth.exempt_domains, runtime->auth.dont_sign_mail_to, runtime->auth.ignore_mail_from};
+	for (size_t i = 0; i < COUNT(sets); i++)
+		for (size_t k = 0; k < COUNT(sets); k++) {
+			struct address address = {STR("x"), arena_printf(arena, "%c.example", (int)('a' + k))};
+			assert_int_equal(address_set_has(sets[i], arena, &address), i == k);
+		}
+	runtime_unref(runtime);
+	assert_int_equal(load("MacroList daemon_name|ORIGINATING", &diag, &runtime), ERR_OK);
+	check_str("daemon", runtime->auth.local_daemons[0], "ORIGINATING");
+	runtime_unref(runtime);
+	arena_free(arena);
 }
 
 /* Keys are not looked at where nothing is signed; the list not where the tree is walked. */
@@ -198,6 +233,7 @@ int main(void)
 		cmocka_unit_test(defaults_agree),
 		cmocka_unit_test(tables_and_keys_are_opened),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(exceptions_are_loaded),
 		cmocka_unit_test(what_is_not_used_is_not_opened),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
