@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "dns/cache.h"
@@ -13,7 +14,7 @@
 
 #define TIMEOUT_MS 5000
 #define CACHE_BYTES ((size_t)16 << 20)
-#define MAXIMUM_IN_FLIGHT 1000
+#define MAXIMUM_IN_FLIGHT 4000
 #define MAXIMUM_PER_DOMAIN 50
 
 /* Answers that need no memory when they are needed. */
@@ -21,6 +22,7 @@ enum fixed {
 	FIXED_TIMEOUT,
 	FIXED_UNREACHABLE,
 	FIXED_LIMIT,
+	FIXED_CROWDED_OUT,
 	FIXED_NOMEM,
 	FIXED_CLOSED,
 	FIXED_NO_THREAD,
@@ -35,7 +37,7 @@ struct dns {
 	struct inflight *inflight;
 	struct dns_loop *loop;
 	struct dns_answer *fixed[N_FIXED];
-	atomic_uint_fast64_t zone_questions, sent, timeouts, failures, refused_by_limit;
+	atomic_uint_fast64_t zone_questions, sent, timeouts, failures, refused_by_limit, crowded_out;
 };
 
 static bool make_fixed_answers(struct dns *dns)
@@ -44,6 +46,7 @@ static bool make_fixed_answers(struct dns *dns)
 		[FIXED_TIMEOUT] = "timeout",
 		[FIXED_UNREACHABLE] = "nameserver unreachable",
 		[FIXED_LIMIT] = "too many questions in flight",
+		[FIXED_CROWDED_OUT] = "crowded out by other questions",
 		[FIXED_NOMEM] = "out of memory",
 		[FIXED_CLOSED] = "shutting down",
 		[FIXED_NO_THREAD] = "cannot start the resolver",
@@ -73,6 +76,14 @@ static void on_answered(void *context, struct dns_ask *ask, struct dns_answer *a
 		dns->failures++;
 	inflight_answer(dns->inflight, ask, answer);
 	dns_answer_unref(answer);
+}
+
+/* Nothing is known of the name, so the cache gets nothing: whoever asks next may have more luck. */
+static void on_crowded_out(void *context, struct dns_ask *ask)
+{
+	struct dns *dns = context;
+	dns->crowded_out++;
+	inflight_answer(dns->inflight, ask, dns->fixed[FIXED_CROWDED_OUT]);
 }
 
 static int64_t on_due(void *context, int64_t now_ms)
@@ -110,6 +121,15 @@ static enum err open_zone(struct dns *dns, struct str file, char error[DNS_ERROR
 	return dns_zone_read(path, &dns->zone, error, DNS_ERROR_SIZE);
 }
 
+/* For each question there is a socket; the other half of what may be open is for connections. */
+static unsigned affordable(unsigned questions)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 2 >= questions)
+		return questions;
+	return (unsigned)(files.rlim_cur / 2);
+}
+
 static enum err open_resolver(struct dns *dns, const struct dns_options *given, char error[DNS_ERROR_SIZE])
 {
 	struct dns_options options = *given;
@@ -120,12 +140,16 @@ static enum err open_resolver(struct dns *dns, const struct dns_options *given, 
 	if (options.maximum_per_domain == 0)
 		options.maximum_per_domain = MAXIMUM_PER_DOMAIN;
 	dns->cache = cache_new(options.cache_bytes);
-	dns->inflight = inflight_new((struct inflight_limits){options.maximum_in_flight, options.maximum_per_domain});
+	options.maximum_in_flight = affordable(options.maximum_in_flight);
+	/* As many again may be on their way to and from the loop thread, which itself sees to it that no more are out.
+	 */
+	dns->inflight =
+		inflight_new((struct inflight_limits){2 * options.maximum_in_flight, options.maximum_per_domain});
 	if (dns->cache == NULL || dns->inflight == NULL) {
 		snprintf(error, DNS_ERROR_SIZE, "out of memory");
 		return ERR_NOMEM;
 	}
-	struct dns_loop_hooks hooks = {on_answered, on_due, on_unreachable, on_stopped, dns};
+	struct dns_loop_hooks hooks = {on_answered, on_crowded_out, on_due, on_unreachable, on_stopped, dns};
 	return dns_loop_new(&options, &hooks, &dns->loop, error, DNS_ERROR_SIZE);
 }
 
@@ -286,7 +310,8 @@ void dns_counters(struct dns *dns, struct dns_counters *ret_counters)
 		.sent = dns->sent,
 		.timeouts = dns->timeouts,
 		.failures = dns->failures,
-		.refused_by_limit = dns->refused_by_limit};
+		.refused_by_limit = dns->refused_by_limit,
+		.crowded_out = dns->crowded_out};
 	if (dns->zone != NULL)
 		return;
 	struct cache_counters cache;

@@ -4,7 +4,9 @@
  * dns_lookup() reads the cache in the caller's thread and never blocks. A miss
  * goes to the one loop thread that alone calls libunbound; questions in flight
  * are shared. A deadline detaches the waiter; the late answer still fills the
- * cache. With zone_file set there is no thread and every answer is immediate.
+ * cache. Where questions are asked faster than answered, those that have been out
+ * longest are given up for the new ones. With zone_file set there is no thread and
+ * every answer is immediate.
  *
  * Thread-safe throughout, but for dns_free().
  */
@@ -39,8 +41,8 @@ void dns_free(struct dns *dns);
  * The answer with a reference for the caller when it is known at once (cache, zone file, unaskable name,
  * too many questions in flight); NULL when @done will be called.
  */
-struct dns_answer *dns_lookup(struct dns *dns, const struct dns_question *question, unsigned timeout_ms,
-	dns_done *done, void *context);
+struct dns_answer *dns_lookup(
+	struct dns *dns, const struct dns_question *question, unsigned timeout_ms, dns_done *done, void *context);
 
 /**
  * Ask all that @answers wants and wait until nothing is outstanding or @timeout_ms (0: the option's) is over;
@@ -49,7 +51,7 @@ struct dns_answer *dns_lookup(struct dns *dns, const struct dns_question *questi
 void dns_fetch(struct dns *dns, struct answers *answers, unsigned timeout_ms);
 
 struct dns_counters {
-	uint64_t questions, cache_hits, sent, timeouts, failures, refused_by_limit;
+	uint64_t questions, cache_hits, sent, timeouts, failures, refused_by_limit, crowded_out;
 	size_t cached, in_flight;
 };
 void dns_counters(struct dns *dns, struct dns_counters *ret_counters);

@@ -17,7 +17,7 @@
 #define OVERDUE_MS 250 /* a question so old lets us see whether anybody listens */
 #define REFUSAL_MS 50  /* until the kernel has told us so */
 #define REACH_EVERY_MS 1000
-#define CONTEXTS_MAX 8 /* the present one and those before it that have questions out */
+#define GENERATIONS 4 /* contexts: the present one and those before it that have questions out */
 
 TAILQ_HEAD(asks, dns_ask);
 
@@ -26,7 +26,7 @@ struct dns_loop {
 	struct dns_loop_hooks hooks;
 	const char *resolv_conf; /* NULL: the administrator named the servers */
 	struct anchors anchors;
-	unsigned maximum_in_flight;
+	unsigned per_generation; /* questions */
 
 	/* Shared with the callers, under the mutex. */
 	pthread_mutex_t mutex;
@@ -42,10 +42,10 @@ struct dns_loop {
 	struct nameservers servers;
 	struct file_stamp stamp; /* of resolv.conf when it was read */
 	int64_t checked_ms, reached_ms;
-	struct dns_unbound *contexts[CONTEXTS_MAX]; /* the first is asked; NULL: to be made */
+	struct dns_unbound *contexts[GENERATIONS]; /* the youngest first, which is asked; NULL: to be made */
 	struct reach *reach;
 	struct asks outstanding; /* the oldest first */
-	struct dns_ask *answered, **answered_end;
+	struct dns_ask *answered, **answered_end, *crowded_out;
 };
 
 static void after(struct event *event, int64_t wait_ms)
@@ -57,30 +57,47 @@ static void after(struct event *event, int64_t wait_ms)
 /* Contexts that are no longer asked go when their last answer has come; never from within one of their callbacks. */
 static void free_retired(struct dns_loop *loop)
 {
-	for (size_t i = 1; i < CONTEXTS_MAX; i++) {
-		if (loop->contexts[i] == NULL || dns_unbound_outstanding(loop->contexts[i]) > 0)
-			continue;
-		dns_unbound_free(loop->contexts[i]);
+	size_t n = 1;
+	bool were_some = loop->contexts[1] != NULL;
+	for (size_t i = 1; i < GENERATIONS; i++) {
+		struct dns_unbound *unbound = loop->contexts[i];
 		loop->contexts[i] = NULL;
+		if (unbound != NULL && dns_unbound_outstanding(unbound) > 0)
+			loop->contexts[n++] = unbound;
+		else
+			dns_unbound_free(unbound);
 	}
+	if (were_some && n == 1)
+		dns_unbound_give_memory_back();
 }
 
-/* False: too many old ones still have questions out; the change waits for the next check. */
-static bool retire_context(struct dns_loop *loop)
+/* Give back what is out in the oldest context, and free it. */
+static void crowd_out(struct dns_loop *loop, struct dns_unbound *oldest)
 {
-	size_t i = 1;
-	free_retired(loop);
+	for (struct dns_ask *ask = TAILQ_FIRST(&loop->outstanding), *next; ask != NULL; ask = next) {
+		next = TAILQ_NEXT(ask, outstanding);
+		if (ask->asked_in != oldest)
+			continue;
+		TAILQ_REMOVE(&loop->outstanding, ask, outstanding);
+		ask->asked_in = NULL;
+		ask->next = loop->crowded_out;
+		loop->crowded_out = ask;
+	}
+	/* Only now may they be freed: until here libunbound may still call for them. */
+	dns_unbound_free(oldest);
+	event_active(loop->deliver, 0, 0);
+}
+
+/* Make room for a younger context; never from within a callback of libunbound. */
+static void retire_context(struct dns_loop *loop)
+{
 	if (loop->contexts[0] == NULL)
-		return true;
-	while (i < CONTEXTS_MAX && loop->contexts[i] != NULL)
-		i++;
-	if (i == CONTEXTS_MAX)
-		return false;
-	loop->contexts[i] = loop->contexts[0];
+		return;
+	free_retired(loop);
+	if (loop->contexts[GENERATIONS - 1] != NULL)
+		crowd_out(loop, loop->contexts[GENERATIONS - 1]);
+	memmove(&loop->contexts[1], &loop->contexts[0], (GENERATIONS - 1) * sizeof(loop->contexts[0]));
 	loop->contexts[0] = NULL;
-	reach_free(loop->reach);
-	loop->reach = NULL;
-	return true;
 }
 
 /* A file that is gone or cannot be read (for a moment, or within a new root directory) changes nothing. */
@@ -96,8 +113,9 @@ static void check_resolv_conf(struct dns_loop *loop, int64_t now_ms)
 		nameservers_read(loop->resolv_conf, &servers) != ERR_OK)
 		return;
 	if (memcmp(&servers, &loop->servers, sizeof(servers)) != 0) {
-		if (!retire_context(loop))
-			return;
+		retire_context(loop);
+		reach_free(loop->reach);
+		loop->reach = NULL;
 		loop->servers = servers;
 		log_info("%s has changed, the first nameserver is now %s", loop->resolv_conf, servers.text[0]);
 	}
@@ -118,10 +136,16 @@ static void put_answered(void *context, struct dns_ask *ask, struct dns_answer *
 
 static struct dns_unbound *context_of(struct dns_loop *loop)
 {
-	if (loop->contexts[0] == NULL) {
+	struct dns_unbound *present = loop->contexts[0];
+	if (present == NULL || dns_unbound_outstanding(present) >= loop->per_generation) {
 		struct dns_unbound_setup setup = {
-			&loop->servers, &loop->anchors, loop->maximum_in_flight, put_answered, loop};
-		loop->contexts[0] = dns_unbound_new(loop->base, &setup);
+			&loop->servers, &loop->anchors, loop->per_generation, put_answered, loop};
+		struct dns_unbound *fresh = dns_unbound_new(loop->base, &setup);
+		/* Without memory for another the full one has to do. */
+		if (fresh != NULL) {
+			retire_context(loop);
+			loop->contexts[0] = fresh;
+		}
 	}
 	if (loop->reach == NULL)
 		loop->reach = reach_new(&loop->servers);
@@ -213,12 +237,16 @@ static void on_deliver(evutil_socket_t fd, short what, void *arg)
 	struct dns_loop *loop = arg;
 	(void)fd;
 	(void)what;
-	struct dns_ask *ask = loop->answered;
-	loop->answered = NULL;
+	struct dns_ask *ask = loop->answered, *crowded_out = loop->crowded_out;
+	loop->answered = loop->crowded_out = NULL;
 	loop->answered_end = &loop->answered;
 	for (struct dns_ask *next; ask != NULL; ask = next) {
 		next = ask->next;
 		loop->hooks.answered(loop->hooks.context, ask, ask->answer);
+	}
+	for (struct dns_ask *next; crowded_out != NULL; crowded_out = next) {
+		next = crowded_out->next;
+		loop->hooks.crowded_out(loop->hooks.context, crowded_out);
 	}
 	free_retired(loop);
 }
@@ -229,7 +257,7 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "dns");
 	event_base_dispatch(loop->base);
 	/* Some questions are answered while their context goes; stopped() sees to all alike. */
-	for (size_t i = 0; i < CONTEXTS_MAX; i++)
+	for (size_t i = 0; i < GENERATIONS; i++)
 		dns_unbound_free(loop->contexts[i]);
 	for (struct dns_ask *ask = loop->answered; ask != NULL; ask = ask->next)
 		dns_answer_unref(ask->answer);
@@ -391,7 +419,7 @@ enum err dns_loop_new(const struct dns_options *options, const struct dns_loop_h
 	}
 	loop->arena = arena;
 	loop->hooks = *hooks;
-	loop->maximum_in_flight = options->maximum_in_flight;
+	loop->per_generation = (options->maximum_in_flight + GENERATIONS - 1) / GENERATIONS;
 	loop->wake_fd = -1;
 	loop->queue_end = &loop->queue;
 	loop->answered_end = &loop->answered;

@@ -1,5 +1,6 @@
 #include "dns/dns_unbound.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unbound-event.h>
@@ -12,6 +13,7 @@
 #define OPTION_SIZE 96
 #define BOGUS 1 /* what libunbound calls an answer's security */
 #define SECURE 2
+#define SPARE_SOCKETS 32 /* for what the validator asks of its own accord */
 
 struct dns_unbound {
 	struct ub_ctx *ub;
@@ -50,10 +52,16 @@ static bool open_zones(struct ub_ctx *ub, bool validates)
 	return set_option(ub, "unblock-lan-zones:", "yes") && set_option(ub, "insecure-lan-zones:", "yes");
 }
 
-static bool set_options(struct ub_ctx *ub, bool validates, unsigned maximum_in_flight)
+static bool set_number(struct ub_ctx *ub, const char *name, unsigned value)
+{
+	char text[16];
+	snprintf(text, sizeof(text), "%u", value);
+	return set_option(ub, name, text);
+}
+
+static bool set_options(struct ub_ctx *ub, bool validates, unsigned maximum_outstanding)
 {
 	static const char *const options[][2] = {
-		{"outgoing-range:", "1024"},
 		{"outgoing-num-tcp:", "32"},
 		/*
 		 * What is learned of a server's speed is forgotten within a second: with the defaults thirty silent
@@ -72,13 +80,14 @@ static bool set_options(struct ub_ctx *ub, bool validates, unsigned maximum_in_f
 		{"qname-minimisation:", "no"},
 		{"minimal-responses:", "yes"},
 	};
-	char in_flight[16];
-	snprintf(in_flight, sizeof(in_flight), "%u", maximum_in_flight);
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (!set_option(ub, options[i][0], options[i][1]))
 			return false;
-	return set_option(ub, "module-config:", validates ? "validator iterator" : "iterator") &&
-	       set_option(ub, "num-queries-per-thread:", in_flight) && open_zones(ub, validates);
+	/* Where sockets run out questions wait for one, and behind silent names that takes seconds. */
+	return set_number(ub, "outgoing-range:", maximum_outstanding + SPARE_SOCKETS) &&
+	       set_number(ub, "num-queries-per-thread:", maximum_outstanding) &&
+	       set_option(ub, "module-config:", validates ? "validator iterator" : "iterator") &&
+	       open_zones(ub, validates);
 }
 
 static bool set_servers(struct ub_ctx *ub, const struct nameservers *servers)
@@ -116,7 +125,7 @@ struct dns_unbound *dns_unbound_new(struct event_base *base, const struct dns_un
 	}
 	/* It would write to standard error, which is not its own. */
 	ub_ctx_debugout(unbound->ub, NULL);
-	if (!set_options(unbound->ub, unbound->validates, setup->maximum_in_flight) ||
+	if (!set_options(unbound->ub, unbound->validates, setup->maximum_outstanding) ||
 		!set_servers(unbound->ub, setup->servers) || !set_anchors(unbound->ub, setup->anchors)) {
 		dns_unbound_free(unbound);
 		return NULL;
@@ -147,6 +156,8 @@ static void on_result(void *arg, int rc, void *packet, int n, int security, char
 	struct dns_answer *answer;
 	(void)why_bogus;
 	(void)was_ratelimited;
+	if (unbound == NULL)
+		return;
 	unbound->n_outstanding--;
 	/* With rc set the packet is left over from another question. */
 	if (rc != 0 || packet == NULL || n < 0)
@@ -191,6 +202,13 @@ void dns_unbound_ask(struct dns_unbound *unbound, struct dns_ask *ask)
 size_t dns_unbound_outstanding(const struct dns_unbound *unbound)
 {
 	return unbound->n_outstanding;
+}
+
+void dns_unbound_give_memory_back(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 bool dns_unbound_accepts_anchor(const struct anchor *anchor)

@@ -6,7 +6,7 @@
 
 #include "dns/hash.h"
 
-#define BUCKETS 1024 /* as many as questions may be in flight by default */
+#define BUCKETS 4096 /* as many as questions may be in flight by default */
 
 struct pending;
 

@@ -16,7 +16,7 @@ struct dns_options {
 	struct str zone_file;         /* answers come from this file alone (tests, what-ifs); empty: none */
 	unsigned timeout_ms;          /* until a waiter gets DNS_FAILED, "timeout"; 5000 */
 	size_t cache_bytes;           /* answers kept; 16 MiB */
-	unsigned maximum_in_flight;   /* questions at a time, in all; 1000 */
+	unsigned maximum_in_flight;   /* questions at a time; then the oldest are given up; 4000 */
 	unsigned maximum_per_domain;  /* questions at a time below one registrable name (last two labels); 50 */
 };
 

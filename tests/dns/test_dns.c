@@ -399,6 +399,46 @@ static void test_limits(void **state)
 	dns_free(dns);
 }
 
+/* Eight at a time are four generations of two. */
+static void test_oldest_are_crowded_out(void **state)
+{
+	(void)state;
+	struct dns *dns = open_dns((struct dns_options){.maximum_per_domain = 100, .maximum_in_flight = 8});
+	struct inbox patient = INBOX_INIT, silent = INBOX_INIT, last = INBOX_INIT;
+	struct dns_counters counters;
+	char name[64];
+	assert_null(lookup(dns, DNS_TXT, "crowd.slow.example", 0, &patient));
+	for (int i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "crowd%d.silent.example", i);
+		assert_null(lookup(dns, DNS_TXT, name, 0, &silent));
+	}
+	/* Its generation is no longer asked, but there are not yet too many. */
+	wait_for(&patient, 1);
+	assert_text(patient.last, "at last");
+	assert_int_equal(silent.n, 0);
+	int64_t start_ms = clock_monotonic_ms();
+	for (int i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "crowd%d.silent.example", 10 + i);
+		assert_null(lookup(dns, DNS_TXT, name, 0, &last));
+		snprintf(name, sizeof(name), "uncrowded%d.example", i);
+		assert_text(ask(dns, DNS_TXT, name, 0), "any");
+	}
+	wait_for(&silent, 5);
+	assert_true(clock_monotonic_ms() - start_ms < 2000);
+	assert_string_equal(silent.last->why, "crowded out by other questions");
+	dns_counters(dns, &counters);
+	assert_int_equal(counters.crowded_out, 5);
+	assert_int_equal(counters.in_flight, 7);
+	assert_int_equal(counters.timeouts, 0);
+	assert_int_equal(last.n, 0);
+	/* Nothing of it is kept: the name may be asked for again at once. */
+	assert_failed(ask(dns, DNS_TXT, "crowd0.silent.example", 100), "timeout");
+	dns_free(dns);
+	assert_int_equal(silent.n + last.n, 12);
+	dns_answer_unref(silent.last);
+	dns_answer_unref(last.last);
+}
+
 static void test_wrong_id_is_no_answer(void **state)
 {
 	(void)state;
@@ -635,6 +675,7 @@ int main(void)
 		cmocka_unit_test(test_silent_names_hold_up_nobody),
 		cmocka_unit_test(test_slow_after_quick),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_oldest_are_crowded_out),
 		cmocka_unit_test(test_wrong_id_is_no_answer),
 		cmocka_unit_test(test_free_in_flight),
 		cmocka_unit_test(test_free_unused),
