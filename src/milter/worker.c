@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@
 /* A connection that was accepted just before we stopped listening is counted from its first word. */
 #define FIRST_WORD_MS 1000
 #define LOOK_AGAIN_MS 20
+/* 4,000 questions to silent name servers and as many connections. */
+#define FILES_WANTED 8192
 
 enum leaving { STAYING, DRAINING, STOPPING };
 
@@ -55,6 +58,18 @@ static void ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Nothing here calls select(), so that the low limit that programs are started with need not hold for us. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_WANTED)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < FILES_WANTED)
+		log_warning("only %ju files may be open, which bounds connections and questions to the DNS",
+			(uintmax_t)files.rlim_cur);
 }
 
 static const struct front *front_of(enum milter_engine engine)
@@ -226,6 +241,7 @@ int worker_run(const struct invocation *invocation)
 	if (status == 0) {
 		/* Whoever started us in the background still looks at standard error. */
 		settings_log(&worker.settings, true);
+		raise_file_limit();
 		status = start_service(&worker);
 	}
 	if (status == 0)
