@@ -391,7 +391,6 @@ class Limits(Both):
                     idle += 1
                     time.sleep(0.01)
             self.assertLess(sent, 20 * len(data))
-            self.assertLess(self.resident("native"), 300)
             rest = data[sent % len(data):] if sent % len(data) else b""
             got = b""
             until = time.monotonic() + 20
@@ -417,6 +416,16 @@ class Limits(Both):
         with open(f"/proc/{worker}/status") as file:
             return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) // 1024
 
+    def still_open(self, client):
+        try:
+            while client.recv(4096, socket.MSG_DONTWAIT):
+                pass
+            return False
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+
     def test_half_packets(self):
         before = self.resident("native")
         clients = []
@@ -431,7 +440,11 @@ class Limits(Both):
                 except (BrokenPipeError, ConnectionResetError):
                     pass
             wait_for(lambda: "unfinished packets" in self.daemons["native"].log())
-            self.assertLess(self.resident("native") - before, 400)
+            if before < 64:  # else a sanitizer has memory of its own
+                self.assertLess(self.resident("native") - before, 300)
+            closed = select.select(clients, [], [], 1)[0]
+            closed = [client for client in closed if not self.still_open(client)]
+            self.assertTrue(100 < len(closed) < 200, len(closed))
             self.assertTrue(split(exchange(self.daemons["native"].path, [offer(6), connect(), *message(2), QUIT])))
         finally:
             for client in clients:
