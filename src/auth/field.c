@@ -15,7 +15,10 @@ static struct str harmless(struct arena *arena, struct str value)
 {
 	char *copy = arena_alloc(arena, value.n + 1);
 	for (size_t i = 0; i < value.n; i++)
-		copy[i] = strchr(" \t\r\n;,()<>\"\\", value.p[i]) != NULL ? '?' : value.p[i];
+		copy[i] = (unsigned char)value.p[i] <= ' ' || value.p[i] == 0x7f ||
+					  strchr(";,()<>\"\\", value.p[i]) != NULL
+				  ? '?'
+				  : value.p[i];
 	return str_from(copy, value.n);
 }
 
@@ -109,5 +112,48 @@ struct str field_results(struct arena *arena, const struct auth_options *options
 	struct buf value = buf_in(arena);
 	buf_add_char(&value, ' ');
 	results_write(&value, options->authserv_id, results, n, "\n");
+	return buf_str(&value);
+}
+
+/* ---- Received-SPF ---- */
+
+/* RFC 5322 section 3.2.3: what may stand without quotes. */
+static bool is_dot_atom(struct str value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		char c = value.p[i];
+		if (!str_is_alpha(c) && !str_is_digit(c) && strchr("!#$%&'*+-/=?^_`{|}~.", c) == NULL)
+			return false;
+	}
+	return value.n > 0 && value.p[0] != '.' && value.p[value.n - 1] != '.';
+}
+
+static void add_pair(struct buf *out, const char *key, struct str value)
+{
+	if (value.n == 0 || value.n > 400)
+		return;
+	value = harmless(out->arena, value);
+	const char *quote = is_dot_atom(value) ? "" : "\"";
+	buf_printf(out, ";\n\t%s=%s%.*s%s", key, quote, STR_ARG(value), quote);
+}
+
+struct str field_received_spf(struct arena *arena, const struct auth_options *options,
+	const struct auth_findings *findings, const struct auth_envelope *envelope)
+{
+	char ip[IP_TEXT_SIZE];
+	struct buf value = buf_in(arena);
+	const struct spf_result *spf = &findings->spf;
+	bool errs = spf->status == SPF_PERMERROR || spf->status == SPF_TEMPERROR;
+	buf_printf(&value, " %s", spf_status_text(spf->status));
+	struct buf pairs = buf_in(arena);
+	add_pair(&pairs, "receiver", options->authserv_id);
+	add_pair(&pairs, "identity", spf->identity == SPF_MAILFROM ? STR("mailfrom") : STR("helo"));
+	add_pair(&pairs, "client-ip", str_of(ip_text(&envelope->client, ip)));
+	add_pair(&pairs, "helo", envelope->helo);
+	add_pair(&pairs, "envelope-from", envelope->mail_from);
+	add_pair(&pairs, "mechanism", spf->mechanism);
+	add_pair(&pairs, "problem", errs ? str_of(spf->reason) : STR(""));
+	/* The pairs stand behind a blank, not behind a semicolon: the result is none of them. */
+	buf_add(&value, str_skip(buf_str(&pairs), 1));
 	return buf_str(&value);
 }

@@ -10,6 +10,10 @@
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
 	const struct auth_envelope *envelope);
 
+/** The value of a Received-SPF field (RFC 7208 section 9.1) in the same form; after SPF was evaluated. */
+struct str field_received_spf(struct arena *arena, const struct auth_options *options,
+	const struct auth_findings *findings, const struct auth_envelope *envelope);
+
 struct logline_input {
 	const struct auth_findings *findings;
 	const struct auth_envelope *envelope;

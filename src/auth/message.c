@@ -389,7 +389,7 @@ static void write_fields(struct auth_message *message, struct str queue_id)
 	struct auth_findings *findings = &message->findings;
 	const struct auth_options *options = &message->runtime->auth;
 	struct verdict_insertion *insertions =
-		ARENA_ARRAY(message->arena, message->n_signers + 2, struct verdict_insertion);
+		ARENA_ARRAY(message->arena, message->n_signers + 3, struct verdict_insertion);
 	size_t n = 0;
 	message->signed_by = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signer);
 	for (size_t i = 0; i < message->n_signers; i++) {
@@ -407,6 +407,9 @@ static void write_fields(struct auth_message *message, struct str queue_id)
 	bool results = findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL);
 	if (options->software_header && (n > 0 || results))
 		insertions[n++] = (struct verdict_insertion){STR("DKIM-Filter"), software_value(message, queue_id)};
+	if (options->received_spf && findings->spf_evaluated)
+		insertions[n++] = (struct verdict_insertion){
+			STR("Received-SPF"), field_received_spf(message->arena, options, findings, &message->envelope)};
 	if (results) {
 		findings->results_value = field_results(message->arena, options, findings, &message->envelope);
 		insertions[n++] = (struct verdict_insertion){STR("Authentication-Results"), findings->results_value};

@@ -36,9 +36,12 @@ struct auth_options {
 	/* What a judged message's signatures decide by themselves; all accept by default. */
 	enum verdict_action on_bad_signature, on_no_signature, on_key_not_found;
 	enum verdict_action on_signature_error; /* one that should be signed and cannot be; default tempfail */
-	struct str reject_string;               /* RejectString; "%s" in it is the author's domain */
-	bool result_comments;                   /* ResultComments */
-	bool log_why;                           /* LogWhy: why a message was not signed */
+	/* RejectSPF, RejectSPFHELO: 1 << enum spf_status for each result that refuses a message; 0 by default. */
+	unsigned reject_spf, reject_spf_helo;
+	bool received_spf;        /* ReceivedSPF: write that field too */
+	struct str reject_string; /* RejectString; "%s" in it is the author's domain */
+	bool result_comments;     /* ResultComments */
+	bool log_why;             /* LogWhy: why a message was not signed */
 
 	const struct hosts *internal_hosts;          /* InternalHosts; default 127.0.0.1, ::1, local */
 	const struct hosts *external_ignore;         /* ExternalIgnoreList: silences a log line */

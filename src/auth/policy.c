@@ -173,6 +173,49 @@ static void decide_dkim(const struct auth_options *options, const struct auth_fi
 		ret_reason);
 }
 
+static bool refuses(unsigned wanted, const struct spf_result *spf)
+{
+	return (wanted & 1u << spf->status) != 0;
+}
+
+static void refuse_spf(struct arena *arena, const struct spf_result *spf, const char *identity, struct verdict *verdict,
+	struct str *ret_reason)
+{
+	struct str domain = spf->domain.n > 0 ? spf->domain : STR("the sender");
+	*ret_reason =
+		arena_printf(arena, "SPF %s check failed: %s for %.*s%s%.*s", identity, spf_status_text(spf->status),
+			STR_ARG(domain), spf->explanation.n > 0 ? ", which explains: " : "", STR_ARG(spf->explanation));
+	/* RFC 7372 section 3.2; RFC 7208 section 8.6 wants temperror deferred. */
+	if (spf->status == SPF_TEMPERROR)
+		reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.24"), *ret_reason);
+	else
+		reply(verdict, VERDICT_REJECT, STR("550"), spf->status == SPF_PERMERROR ? STR("5.7.24") : STR("5.7.23"),
+			*ret_reason);
+}
+
+/*
+ * RejectSPF. It comes last, when DMARC is known: what an aligned signature has authenticated is not refused because
+ * a forwarder brought it (RFC 9989 section 7.1).
+ */
+static void decide_spf(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
+	struct verdict *verdict, struct str *ret_reason)
+{
+	bool mail_from = refuses(options->reject_spf, &findings->spf);
+	if (!mail_from && !refuses(options->reject_spf_helo, &findings->spf_helo))
+		return;
+	if (findings->dmarc_evaluated && findings->dmarc.status == DMARC_PASS)
+		return;
+	const struct spf_result *spf = mail_from ? &findings->spf : &findings->spf_helo;
+	if (spf->status != SPF_TEMPERROR && dns_might_have_helped(findings)) {
+		*ret_reason = STR("the DNS did not answer whether DMARC excuses the SPF result");
+		if (options->on_dns_error == AUTH_ON_ERROR_TEMPFAIL)
+			reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.24"),
+				STR("SPF and DMARC check is not possible now, try again later"));
+		return;
+	}
+	refuse_spf(arena, spf, mail_from && spf->identity == SPF_MAILFROM ? "MAIL FROM" : "HELO", verdict, ret_reason);
+}
+
 /* It should have been signed. Accepted is what goes out unsigned: never without a word in the log. */
 static void decide_signing(const struct auth_options *options, const struct policy_input *input,
 	struct verdict *verdict, struct str *ret_reason)
@@ -233,4 +276,7 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 	bool open = verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
 	if (open && findings->dkim_verified && !input->author_exempt)
 		decide_dkim(options, findings, verdict, ret_reason);
+	open = verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
+	if (open && findings->spf_evaluated)
+		decide_spf(arena, options, findings, verdict, ret_reason);
 }

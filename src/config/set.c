@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "config/set.h"
+#include "spf/spf.h"
 #include "tables/dataset.h"
 
 static void *member(const struct option_setting *setting)
@@ -216,6 +217,26 @@ static bool set_failure_action(const struct option_setting *setting, struct str 
 	return option_refuse(setting, text, "accept, reject, tempfail, quarantine or discard");
 }
 
+/* "False" and "No" are how policyd-spf says that nothing is rejected. */
+static bool set_spf_results(const struct option_setting *setting, struct str text)
+{
+	unsigned results = 0;
+	bool is_no = str_ieq(text, STR("no")) || str_ieq(text, STR("false"));
+	for (struct str rest = is_no ? STR("") : text, word; str_cut(&rest, ',', &word);) {
+		unsigned status = SPF_NONE;
+		word = str_trim(word);
+		while (status <= SPF_PERMERROR && !str_ieq(word, str_of(spf_status_text((enum spf_status)status))))
+			status++;
+		if (word.n > 0 && (status > SPF_PERMERROR || status == SPF_PASS))
+			return option_refuse(setting, word,
+				"a result of SPF that can refuse mail: fail, softfail, neutral, none, permerror or "
+				"temperror");
+		results |= word.n > 0 ? 1u << status : 0;
+	}
+	*(unsigned *)member(setting) = results;
+	return true;
+}
+
 static bool set_log_level(const struct option_setting *setting, struct str text)
 {
 	bool *debug = member(setting);
@@ -345,6 +366,8 @@ bool option_set(const struct option_setting *setting, struct str text)
 		return set_discovery(setting, text);
 	case OPTION_FAILURE_ACTION:
 		return set_failure_action(setting, text);
+	case OPTION_SPF_RESULTS:
+		return set_spf_results(setting, text);
 	case OPTION_REJECT_STRING:
 		return set_reject_string(setting, text);
 	}
@@ -395,6 +418,7 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_ON_ERROR:
 	case OPTION_DISCOVERY:
 	case OPTION_FAILURE_ACTION:
+	case OPTION_SPF_RESULTS:
 		break;
 	}
 	return NULL;

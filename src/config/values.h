@@ -72,7 +72,8 @@ struct config_values {
 	X(ON_ERROR, enum auth_on_error)                                                                                \
 	X(DISCOVERY, enum dmarc_discovery)                                                                             \
 	X(FAILURE_ACTION, enum verdict_action)                                                                         \
-	X(REJECT_STRING, struct str)
+	X(REJECT_STRING, struct str)                                                                                   \
+	X(SPF_RESULTS, unsigned) /* 1 << enum spf_status for each */
 
 enum option_type {
 #define X(name, c_type) OPTION_##name,

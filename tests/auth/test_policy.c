@@ -221,6 +221,52 @@ static void signatures_decide_where_the_operator_says_so(void **state)
 	arena_free(arena);
 }
 
+static void spf_refuses_where_the_operator_says_so(void **state)
+{
+	(void)state;
+	enum { FAIL = 1 << SPF_FAIL, SOFT = 1 << SPF_SOFTFAIL, TEMP = 1 << SPF_TEMPERROR, PERM = 1 << SPF_PERMERROR };
+	static const struct {
+		const char *what;
+		unsigned wanted, wanted_helo;
+		enum spf_status mail_from, helo;
+		enum dmarc_status dmarc;
+		enum dkim_status dkim;
+		const char *reply;
+	} cases[] = {
+		{"off by default", 0, 0, SPF_FAIL, SPF_FAIL, DMARC_NONE, DKIM_NONE, ""},
+		{"fail", FAIL, 0, SPF_FAIL, SPF_NONE, DMARC_NONE, DKIM_NONE, "550 5.7.23"},
+		{"softfail is not fail", FAIL, 0, SPF_SOFTFAIL, SPF_FAIL, DMARC_NONE, DKIM_NONE, ""},
+		{"softfail", FAIL | SOFT, 0, SPF_SOFTFAIL, SPF_NONE, DMARC_NONE, DKIM_NONE, "550 5.7.23"},
+		{"permerror", PERM, 0, SPF_PERMERROR, SPF_NONE, DMARC_NONE, DKIM_NONE, "550 5.7.24"},
+		{"temperror defers", TEMP, 0, SPF_TEMPERROR, SPF_NONE, DMARC_NONE, DKIM_NONE, "451 4.7.24"},
+		{"HELO", 0, FAIL, SPF_PASS, SPF_FAIL, DMARC_NONE, DKIM_NONE, "550 5.7.23"},
+		{"a DMARC pass excuses it", FAIL, FAIL, SPF_FAIL, SPF_FAIL, DMARC_PASS, DKIM_PASS, ""},
+		{"a key that cannot be had might have excused it", FAIL, 0, SPF_FAIL, SPF_NONE, DMARC_NONE,
+			DKIM_TEMPERROR, "451 4.7.24"},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct dkim_result dkim = {.status = cases[i].dkim, .domain = STR("example.com")};
+		struct auth_findings findings = {
+			.judged = true,
+			.spf_evaluated = true,
+			.dmarc_evaluated = true,
+			.spf = {.status = cases[i].mail_from, .domain = STR("example.net")},
+			.spf_helo = {.status = cases[i].helo, .identity = SPF_HELO, .domain = STR("mx.example.net")},
+			.dkim = &dkim,
+			.n_dkim = 1,
+			.dmarc = {.status = cases[i].dmarc, .author_domain = STR("example.com")},
+		};
+		struct headers headers = {0};
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = {
+			.enforce = true, .reject_spf = cases[i].wanted, .reject_spf_helo = cases[i].wanted_helo};
+		struct verdict verdict = {0};
+		check_str(cases[i].what, decide(arena, &options, &input, &verdict), cases[i].reply);
+	}
+	arena_free(arena);
+}
+
 static void the_policy_of_some_is_not_applied(void **state)
 {
 	(void)state;
@@ -337,6 +383,7 @@ int main(void)
 		cmocka_unit_test(each_finding_has_its_action),
 		cmocka_unit_test(mail_that_is_ours_is_refused_for_nothing_but_a_broken_key),
 		cmocka_unit_test(signatures_decide_where_the_operator_says_so),
+		cmocka_unit_test(spf_refuses_where_the_operator_says_so),
 		cmocka_unit_test(the_policy_of_some_is_not_applied),
 		cmocka_unit_test(what_cannot_be_signed_goes_as_the_operator_says),
 		cmocka_unit_test(headers_can_be_required),

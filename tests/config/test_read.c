@@ -129,6 +129,8 @@ static const struct {
 	{"On-Default accept", "On-SignatureError", "tempfail", 0},
 	{"On-SignatureError accept", "On-SignatureError", "accept", 1},
 	{"RejectString %s is not you", "RejectString", "%s is not you", 0},
+	{"RejectSPF fail,SoftFail", "RejectSPF", "fail,SoftFail", 0},
+	{"RejectSPFHELO False", "RejectSPFHELO", "False", 0},
 	{"SenderHeaders List-Post,Sender, From", "SenderHeaders", "List-Post,Sender, From", 0},
 	{"KeepAuthResults no", "Syslog", "yes", 0},
 	{"AutoRestart Yes\nAutoRestartRate 10/1h", "Syslog", "yes", 0},
@@ -187,6 +189,9 @@ static const struct {
 	{"RejectString %s %d",
 		"a.conf:1: RejectString: \"%s %d\" is not a text with one %s, the author's domain, and no "
 		"other %"},
+	{"RejectSPF fail,pass",
+		"a.conf:1: RejectSPF: \"pass\" is not a result of SPF that can refuse mail: fail, softfail, "
+		"neutral, none, permerror or temperror"},
 	{"QuarantineAction drop", "a.conf:1: QuarantineAction: \"drop\" is not hold, reject or accept"},
 	{"QuarantineAction reject\nHoldQuarantinedMessages yes",
 		"a.conf:1: QuarantineAction reject contradicts HoldQuarantinedMessages yes (a.conf:2): remove one of "
