@@ -31,6 +31,7 @@ struct auth_message {
 	struct dkim_signer *signed_by; /* whose signature was added */
 	struct str signing_failure;    /* should be signed and cannot; empty: no */
 	struct str unsigned_why;
+	bool not_allowed;         /* UserDomains: worth a word in the log always */
 	struct str unsigned_rcpt; /* a recipient in DontSignMailTo; empty: none */
 	struct auth_findings findings;
 	struct verdict verdict;
@@ -221,6 +222,13 @@ static void choose_signers(struct auth_message *message)
 		message->arena, options, &message->headers, &message->findings.author, &message->unsigned_why);
 	if (address == NULL)
 		return;
+	if (!sender_allowed(message->arena, options, message->envelope.auth_user, &message->findings.author, address)) {
+		message->not_allowed = true;
+		message->unsigned_why = arena_printf(message->arena,
+			"UserDomains does not let '%.*s' sign as '%.*s@%.*s'", STR_ARG(message->envelope.auth_user),
+			STR_ARG(address->local_part), STR_ARG(address->domain));
+		return;
+	}
 	switch (signers_select(options->signers, message->arena, address, &signers, &n, &message->signing_failure)) {
 	case SIGNERS_FOUND:
 		message->signers = signers;
@@ -443,7 +451,7 @@ static void conclude(struct auth_message *message, struct str queue_id)
 		.queue_id = queue_id,
 	};
 	policy_decide(message->arena, options, &input, &message->verdict, &line.reason);
-	if (options->log_why && message->origin.may_sign)
+	if (message->not_allowed || (options->log_why && message->origin.may_sign))
 		line.unsigned_why = message->unsigned_why;
 	message->verdict.log_line = logline_write(message->arena, &line);
 }

@@ -13,6 +13,7 @@
 struct address_set;
 struct hosts;
 struct signers;
+struct users;
 
 enum auth_quarantine_action { AUTH_QUARANTINE_ACCEPT, AUTH_QUARANTINE_HOLD, AUTH_QUARANTINE_REJECT };
 enum auth_on_error { AUTH_ON_ERROR_TEMPFAIL, AUTH_ON_ERROR_ACCEPT };
@@ -55,6 +56,7 @@ struct auth_options {
 	const struct str *sign_daemons; /* MTA: {daemon_name}s whose mail may be signed; none: all */
 	size_t n_sign_daemons;
 	const struct signers *signers;
+	const struct users *users;        /* UserDomains: who may sign as whom; NULL: everybody as anybody */
 	const struct str *sender_headers; /* SenderHeaders: the first there is names the signer; none: From */
 	size_t n_sender_headers;
 	bool remove_old_signatures; /* RemoveOldSignatures: from what we sign */

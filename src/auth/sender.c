@@ -1,6 +1,7 @@
 #include "auth/sender.h"
 
 #include "auth/addresses.h"
+#include "auth/users.h"
 
 /* List-Post holds a URI where the others hold addresses (RFC 2369 section 3.4). */
 static struct str address_text(struct arena *arena, struct str value)
@@ -49,4 +50,14 @@ const struct address *sender_find(struct arena *arena, const struct auth_options
 		return sender;
 	*ret_why = arena_printf(arena, "%.*s is in ExemptDomains", STR_ARG(sender->domain));
 	return NULL;
+}
+
+bool sender_allowed(struct arena *arena, const struct auth_options *options, struct str user,
+	const struct author *author, const struct address *sender)
+{
+	if (user.n == 0 || options->users == NULL)
+		return true;
+	/* All that a reader may see as author, and whose key it would be. */
+	return users_may(options->users, arena, user, sender, 1) &&
+	       users_may(options->users, arena, user, author->addresses, author->n_addresses);
 }

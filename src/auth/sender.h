@@ -14,4 +14,8 @@
 const struct address *sender_find(struct arena *arena, const struct auth_options *options,
 	const struct headers *headers, const struct author *author, struct str *ret_why);
 
+/** May the authenticated @user (empty: nobody has authenticated, which UserDomains does not concern) sign as these? */
+bool sender_allowed(struct arena *arena, const struct auth_options *options, struct str user,
+	const struct author *author, const struct address *sender);
+
 #endif

@@ -4,6 +4,7 @@
 #include "auth/addresses.h"
 #include "auth/runtime.h"
 #include "auth/signers.h"
+#include "auth/users.h"
 #include "config/state.h"
 #include "dmarc/psl.h"
 #include "tables/hosts.h"
@@ -63,6 +64,16 @@ static const struct address_set *load_addresses(struct loader *loader, const cha
 		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, &dataset) != ERR_OK)
 		return NULL;
 	return address_set_new(loader->arena, &dataset, loader->diag);
+}
+
+static const struct users *load_users(struct loader *loader)
+{
+	struct str spec = loader->values.tables.user_domains;
+	struct dataset dataset;
+	if (spec.n == 0 ||
+		dataset_read(loader->scratch, spec, place_of(loader, "UserDomains"), loader->diag, &dataset) != ERR_OK)
+		return NULL;
+	return users_new(loader->arena, &dataset, loader->diag);
 }
 
 /* "daemon_name|A|B", or with the values as the row's value; braces as the milter protocol writes them may be there. */
@@ -182,6 +193,7 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->auth.exempt_domains = load_addresses(loader, "ExemptDomains", values->tables.exempt_domains);
 	values->auth.dont_sign_mail_to = load_addresses(loader, "DontSignMailTo", values->tables.dont_sign_mail_to);
 	values->auth.ignore_mail_from = load_addresses(loader, "IgnoreMailFrom", values->tables.ignore_mail_from);
+	values->auth.users = load_users(loader);
 	load_macros(loader);
 	values->dmarc.suffixes = load_suffixes(loader);
 	if (values->auth.mode_sign)

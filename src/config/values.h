@@ -21,7 +21,7 @@ struct config_tables {
 	struct str key_table, signing_table; /* data sets, tables/dataset.h; empty: none */
 	bool multiple_signatures, require_safe_keys;
 	struct str internal_hosts, external_ignore, ignore_hosts;
-	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list;
+	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list, user_domains;
 	bool quarantine;
 	struct str public_suffix_list; /* path; empty: the system's */
 	struct str base_directory;

@@ -22,6 +22,7 @@ DERIVED = {
     'auth.dont_sign_mail_to': 'DontSignMailTo',
     'auth.ignore_mail_from': 'IgnoreMailFrom',
     'auth.local_daemons': 'MacroList',
+    'auth.users': 'UserDomains',
     'auth.signers': 'KeyTable, SigningTable, Domain',
     'dkim_sign.body_canonicalization': 'Canonicalization',
     'spf.receiver': 'the host name',
