@@ -11,5 +11,7 @@
 void config_write_sample(struct buf *out);
 /** trimilter.conf(5), in man(7) macros. */
 void config_write_man(struct buf *out);
+/** docs/migration.md: what became of each option of OpenDKIM and OpenDMARC. */
+void config_write_migration(struct buf *out);
 
 #endif

@@ -17,11 +17,13 @@ static const char usage[] =
 	"Usage: trimilterctl conf show [-c FILE]... [--json]\n"
 	"       trimilterctl conf check [-c FILE]...\n"
 	"       trimilterctl conf sample\n"
-	"       trimilterctl conf man\n\n"
+	"       trimilterctl conf man\n"
+	"       trimilterctl conf migration\n\n"
 	"  show     every option, its value in force, and where it was set\n"
 	"  check    read configuration, tables and keys as the daemon would, and say what is wrong\n"
 	"  sample   a sample configuration: every option with its default and what it is for\n"
-	"  man      trimilter.conf(5)\n\n"
+	"  man      trimilter.conf(5)\n"
+	"  migration  what becomes of each option of OpenDKIM and OpenDMARC\n\n"
 	"  -c FILE  read this configuration; may be repeated\n"
 	"  --json   one JSON object instead of text\n";
 
@@ -126,7 +128,7 @@ int ctl_conf(int argc, char **argv)
 	}
 	const char *what = optind < argc ? argv[optind] : "";
 	if (optind + 1 != argc)
-		return ctl_close(&ctl, ctl_usage_error("conf", "one of show, check, sample and man is needed"));
+		return ctl_close(&ctl, ctl_usage_error("conf", "one of show, check, sample, man and migration is needed"));
 	if (strcmp(what, "show") == 0)
 		return ctl_close(&ctl, conf_show(&ctl));
 	if (strcmp(what, "check") == 0)
@@ -135,5 +137,8 @@ int ctl_conf(int argc, char **argv)
 		return ctl_close(&ctl, print_text(&ctl, config_write_sample));
 	if (strcmp(what, "man") == 0)
 		return ctl_close(&ctl, print_text(&ctl, config_write_man));
-	return ctl_close(&ctl, ctl_usage_error("conf", "\"%s\" is none of show, check, sample and man", what));
+	if (strcmp(what, "migration") == 0)
+		return ctl_close(&ctl, print_text(&ctl, config_write_migration));
+	return ctl_close(
+		&ctl, ctl_usage_error("conf", "\"%s\" is none of show, check, sample, man and migration", what));
 }

@@ -49,6 +49,12 @@ static void the_man_page_is_current(void **state)
 	check_committed("docs/man/trimilter.conf.5", "man", config_write_man);
 }
 
+static void the_migration_guide_is_current(void **state)
+{
+	(void)state;
+	check_committed("docs/migration.md", "migration", config_write_migration);
+}
+
 /* With its comment signs removed each option of the sample must be what the table has as default. */
 static void the_sample_can_be_read(void **state)
 {
@@ -78,6 +84,7 @@ static void the_options_of_others_are_known(void **state)
 	(void)state;
 	static const char *const lists[] = {"tests/config/opendkim.options", "tests/config/opendmarc.options"};
 	struct arena *arena = arena_new(0);
+	struct str guide = read_source(arena, "docs/migration.md");
 	for (size_t i = 0; i < COUNT(lists); i++) {
 		size_t n = 0;
 		for (struct str rest = read_source(arena, lists[i]), name; str_cut(&rest, '\n', &name);) {
@@ -86,6 +93,9 @@ static void the_options_of_others_are_known(void **state)
 				continue;
 			if (option_find(name) == NULL)
 				check_str("unknown option of another program", name, "");
+			struct str cell = arena_printf(arena, "\n| %.*s | ", STR_ARG(str_of(option_find(name)->name)));
+			if (memmem(guide.p, guide.n, cell.p, cell.n) == NULL)
+				check_str("option without a row in docs/migration.md", name, "");
 			n++;
 		}
 		assert_true(n > 30);
@@ -110,6 +120,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_sample_is_current),
 		cmocka_unit_test(the_man_page_is_current),
+		cmocka_unit_test(the_migration_guide_is_current),
 		cmocka_unit_test(the_sample_can_be_read),
 		cmocka_unit_test(the_options_of_others_are_known),
 		cmocka_unit_test(every_option_says_what_it_is_for),
