@@ -19,7 +19,7 @@ import dkim
 SIZES = {"2k": (2 * 1024, 1), "20k": (20 * 1024, 10), "200k": (200 * 1024, 40), "5m": (5 * 1024 * 1024, 300)}
 SIGNED = [b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type", b"reply-to",
           b"list-unsubscribe", b"list-unsubscribe-post"]
-VERSION = "4"
+VERSION = "5"
 
 
 def words(generator, size):

@@ -100,6 +100,7 @@ class Daemon:
 
 class Trimilter(Daemon):
     name = "trimilter"
+    more = ""  # lines for the configuration of all of them
 
     def __init__(self, directory, program, config="", **named):
         super().__init__(directory, **named)
@@ -107,7 +108,7 @@ class Trimilter(Daemon):
 
     def command(self):
         path = self.file("conf", f"Socket {self.socket()}\nAuthservID {AUTHSERV_ID}\nSyslog no\n"
-                                 f"Nameservers 127.0.0.1@53\n{self.config}\n")
+                                 f"Nameservers 127.0.0.1@53\n{self.more}\n{self.config}\n")
         return [self.program, "-f", "-c", path]
 
     def is_ready(self):
