@@ -84,6 +84,7 @@ class Milter:
         self.wanted_macros = dict(DEFAULT_MACROS)
         self.actions = self.protocol = 0
         self.body_skipped = False
+        self.received = b""  # every byte of the filter's replies
         if negotiate:
             try:
                 self.negotiate()
@@ -109,6 +110,7 @@ class Milter:
             if not more:
                 raise ConnectionError("the filter closed the connection")
             data += more
+        self.received += data
         return data
 
     def receive(self):

@@ -1,6 +1,8 @@
 """The same scenario over a milter socket: the daemon must say what `trimilterctl check` said."""
 import os, re, subprocess, time
 
+ENGINES = {"libmilter": ["libmilter"], "native": ["native"], "both": ["libmilter", "native"]}
+
 from miltertest import Milter
 
 
@@ -23,11 +25,11 @@ def decode(raw):
     return raw.decode("utf-8", "surrogateescape")
 
 
-def start(daemon, folder):
+def start(daemon, folder, engine):
     config = os.path.join(folder, "conf")
     address = "local:%s/socket" % folder
     with open(config, "a") as file:
-        file.write("Socket %s\n" % address)
+        file.write("Socket %s\nMilterEngine %s\n" % (address, engine))
     process = subprocess.Popen([daemon, "-f", "-c", config], stderr=open(os.path.join(folder, "log"), "wb"))
     for _ in range(500):
         if process.poll() is not None:
@@ -50,18 +52,33 @@ def deliver(milter, envelope, fields, body):
                           queue_id="4F00", macros=macros)
 
 
-def differs(daemon, folder, envelope, message, wanted):
-    """None, or how the daemon's verdict differs from @wanted. A NUL cannot come over the milter protocol."""
-    fields, body = split(message)
-    if any(b"\0" in name + value for name, value in fields) or "client-ip" not in envelope:
-        return None
-    process, milter = start(daemon, folder)
+def ask(daemon, folder, engine, envelope, fields, body):
+    """What it did, and the bytes in which it said so, without what says when."""
+    process, milter = start(daemon, folder, engine)
     try:
         with milter:
             got = deliver(milter, envelope, fields, body)
     finally:
         process.terminate()
         process.wait()
+    if got.header("DKIM-Signature"):
+        return got, None
+    return got, milter.received
+
+
+def differs(daemon, engine, folder, envelope, message, wanted):
+    """None, or how the daemon's verdict differs from @wanted. A NUL cannot come over the milter protocol."""
+    fields, body = split(message)
+    if any(b"\0" in name + value for name, value in fields) or "client-ip" not in envelope:
+        return None
+    answers = [ask(daemon, folder, one, envelope, fields, body) for one in ENGINES[engine]]
+    if any(raw != answers[0][1] for _, raw in answers):
+        return "the fronts differ: %r and %r" % (answers[0][1], answers[1][1])
+    whys = (judge(got, wanted) for got, _ in answers)
+    return next((why for why in whys if why), None)
+
+
+def judge(got, wanted):
     action = "quarantine" if got.quarantine else {"continue": "accept", "replycode": None}.get(got.action, got.action)
     if action is None or got.reply:
         action = "tempfail" if got.reply.startswith("4") else "reject"
