@@ -73,6 +73,7 @@ class Daemon:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > begin + 60:
+                self.stop()
                 with open(self.file("log")) as log:
                     raise RuntimeError(f"{self.name} does not start: {log.read()[-2000:]}")
             time.sleep(0.02)
