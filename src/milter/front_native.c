@@ -23,10 +23,9 @@
 #define IDLE_MS ((int64_t)7210 * 1000)
 #define BUFFER_BYTES ((size_t)256 * 1024 * 1024)
 
-/* Descriptors: for all connections that an MTA is likely to open, beside the resolver's sockets, two contexts of them.
- */
+/* Descriptors: more than any MTA opens connections, beside what the DNS may have open (a socket to each question). */
 #define WANTED_DESCRIPTORS 16384
-#define OTHERS_DESCRIPTORS 2200
+#define OTHERS_DESCRIPTORS 4400
 
 /* The functions of struct front take no context; set once, before the threads exist. */
 static struct native *native;
