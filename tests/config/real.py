@@ -1,0 +1,208 @@
+#!/usr/bin/python3
+"""Configurations as people have them, after what public guides show: they start, and sign and verify as meant.
+
+    real.py TRIMILTER TRIMILTERCTL [-k WORD]
+
+Each real/*.txt is one or more set-ups:
+
+    == what it is
+    -- file PATH       a file, PATH as the guide has it; all absolute paths move below a directory of the test's
+    -- key PATH NAME   the private key keys/NAME.pem of tests/scenarios, at PATH; "mode=0644" behind: with that mode
+    -- zone            records, @NAME standing for that key's
+    -- start           arguments; default: -c /etc/opendkim.conf
+    -- send            from=A [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] [header=TEXT] -> WANTED, one message a line;
+                       WANTED: signed D/S,... | unsigned | results TEXT | reply TEXT | untouched
+    -- fails           texts that `trimilter -n` must say when it refuses (exit 78)
+    -- warns           texts that it must say although it starts
+    -- testkey         texts that `trimilterctl testkey` must say
+
+A signature is checked by an independent implementation (python3-dkim). Last line: "N passed, N failed".
+"""
+import glob, os, re, socket, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCENARIOS = os.path.join(HERE, "..", "scenarios")
+sys.path.insert(0, os.path.join(HERE, "..", "milter"))
+from miltertest import Milter
+
+DAEMON, CTL = (os.path.abspath(path) for path in sys.argv[1:3])
+WORD = sys.argv[4] if len(sys.argv) > 4 else ""
+PATHS = re.compile(r"(?<![\w/.])/(etc|run|var|srv|home|usr/local)/")
+
+
+class Wrong(Exception):
+    pass
+
+
+def want(condition, text):
+    if not condition:
+        raise Wrong(text)
+
+
+def read(path):
+    setups = []
+    for line in open(path, encoding="utf-8"):
+        line = line.rstrip("\n")
+        if line.startswith("== "):
+            setups.append({"what": line[3:], "sections": []})
+        elif line.startswith("-- "):
+            setups[-1]["sections"].append((line[3:].split(), []))
+        elif setups and setups[-1]["sections"]:
+            setups[-1]["sections"][-1][1].append(line)
+    return setups
+
+
+def lines_of(setup, name):
+    return [line for words, lines in setup["sections"] if words[0] == name for line in lines if line]
+
+
+def key(name, suffix):
+    return open(os.path.join(SCENARIOS, "keys", name + suffix)).read().strip()
+
+
+def lay_out(setup, root):
+    def move(text):
+        return PATHS.sub(lambda m: root + m.group(0), text)
+    for directory in ("etc", "run/opendkim", "run/opendmarc", "var/run/opendkim", "var/spool/postfix/opendkim"):
+        os.makedirs(os.path.join(root, directory), exist_ok=True)
+    for words, lines in setup["sections"]:
+        if words[0] not in ("file", "key"):
+            continue
+        path = root + words[1]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        text = key(words[2], ".pem") if words[0] == "key" else move("\n".join(lines))
+        # The test has no such user; whether it may drop its rights is tested elsewhere.
+        text = re.sub(r"(?m)^\s*UserID\b", "#UserID", text)
+        with open(path, "w") as file:
+            file.write(text + "\n")
+        os.chmod(path, int(words[3][5:], 8) if len(words) > 3 else 0o600)
+    zone = re.sub(r"(?<!\w)@(\w+)\b", lambda m: key(m.group(1), ".record"), "\n".join(lines_of(setup, "zone")))
+    with open(os.path.join(root, "zone"), "w") as file:
+        file.write((zone or "none.example TXT none") + "\n")
+    with open(os.path.join(root, "test.conf"), "w") as file:
+        file.write("DNSZoneFile %s/zone\nSyslog no\n" % root)
+    start = " ".join(lines_of(setup, "start")) or "-c /etc/opendkim.conf"
+    return move(start).split() + ["-c", os.path.join(root, "test.conf")], zone
+
+
+def use_socket(root, arguments):
+    """The daemon of the test listens where the test can reach it."""
+    for path in arguments[1::2]:
+        text = open(path).read()
+        text = re.sub(r"(?mi)^\s*Socket\b.*", "Socket local:%s/s" % root, text)
+        text += "" if "Socket local:" in text else "\nSocket local:%s/s\n" % root
+        open(path, "w").write(text)
+
+
+def said(done):
+    return done.stdout + done.stderr
+
+
+def check_start(setup, root, arguments):
+    done = subprocess.run([DAEMON, "-n", *arguments], capture_output=True, text=True, timeout=60)
+    fails = lines_of(setup, "fails")
+    want(done.returncode == (78 if fails else 0), "trimilter -n: exit %d: %s" % (done.returncode, said(done)))
+    for text in fails + lines_of(setup, "warns"):
+        want(text in said(done).replace(root, ""), "trimilter -n does not say %r: %s" % (text, said(done)))
+    for text in lines_of(setup, "testkey"):
+        done = subprocess.run([CTL, "testkey", *arguments], capture_output=True, text=True, timeout=60)
+        want(text in said(done).replace(root, ""), "testkey does not say %r: %s" % (text, said(done)))
+    return not fails
+
+
+def verify(result, body, zone, wanted):
+    import dkim
+    fields = [(n, v.replace("\n", "\r\n")) for n, v in result.headers]
+    message = "".join("%s:%s\r\n" % field for field in fields).encode() + b"\r\n" + body
+    records = dict(line.split(" TXT ", 1) for line in zone.split("\n") if " TXT " in line)
+
+    def lookup(name, timeout=5):
+        return records.get(name.decode().rstrip("."), "").encode()
+    found = []
+    for i, value in enumerate(result.header("DKIM-Signature")):
+        tags = dict(re.findall(r"(\w+)=([^;]*)", re.sub(r"\s", "", value)))
+        found.append("%s/%s" % (tags["d"], tags["s"]))
+        want(dkim.DKIM(message).verify(i, dnsfunc=lookup), "signature %s does not verify" % found[-1])
+    want(sorted(found) == sorted(wanted.split(",")), "signed %s, not %s" % (found, wanted))
+
+
+def send(root, line, zone):
+    words, _, wanted = line.partition(" -> ")
+    given = dict(word.split("=", 1) for word in words.split())
+    client = given.get("client", "203.0.113.5")
+    body = b"text\r\n"
+    headers = [("From", " " + given["from"]), ("To", " you@receiver.example"), ("Subject", " x"),
+               ("Date", " Tue, 14 Nov 2023 22:13:20 +0000"), ("Message-ID", " <1@example.com>")]
+    if "header" in given:
+        headers.append(tuple(given["header"].split(":", 1)))
+    with Milter("local:%s/s" % root, macros={"{daemon_name}": given.get("daemon", "smtpd")}) as milter:
+        milter.connect("localhost" if client == "local" else "[%s]" % client, None if client == "local" else client)
+        milter.helo("client.example")
+        result = milter.message(given["from"], [given.get("rcpt", "you@receiver.example")], headers, body, queue_id="4F00",
+                                macros={"{auth_authen}": given["auth"]} if "auth" in given else {})
+    kind, _, text = wanted.partition(" ")
+    if kind == "signed":
+        verify(result, body, zone, text)
+    elif kind == "unsigned":
+        want(not result.header("DKIM-Signature"), "%s: signed" % words)
+    elif kind == "untouched":
+        want(result.changes == [], "%s: %r" % (words, result))
+    elif kind == "results":
+        want(any(text in re.sub(r"\s+", " ", value) for value in result.header("Authentication-Results")),
+             "%s: results lack %r: %r" % (words, text, result.headers[:2]))
+    elif kind == "reply":
+        want(text in (result.reply or ""), "%s: reply %r" % (words, result.reply))
+    else:
+        raise Wrong("what is %r?" % wanted)
+
+
+def run(setup, root):
+    arguments, zone = lay_out(setup, root)
+    if not check_start(setup, root, arguments) or not lines_of(setup, "send"):
+        return
+    use_socket(root, arguments)
+    with open(os.path.join(root, "log"), "w") as log:
+        daemon = subprocess.Popen([DAEMON, "-f", *arguments], stderr=log)
+    try:
+        for _ in range(1000):
+            if os.path.exists(root + "/s") or daemon.poll() is not None:
+                break
+            time.sleep(0.02)
+        want(daemon.poll() is None, "does not start: " + open(root + "/log").read()[-400:])
+        for line in lines_of(setup, "send"):
+            send(root, line, zone)
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def port_in_use(root):
+    """What somebody sees whose OpenDKIM still runs."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    with open(os.path.join(root, "conf"), "w") as file:
+        file.write("Socket inet:%d@127.0.0.1\nSyslog no\nMode v\n" % taken.getsockname()[1])
+    done = subprocess.run([DAEMON, "-f", "-c", os.path.join(root, "conf")], capture_output=True, text=True, timeout=60)
+    taken.close()
+    want(done.returncode != 0 and "in use" in said(done), "port in use: exit %d: %s" % (done.returncode, said(done)))
+
+
+def main():
+    passed = failed = 0
+    jobs = [(setup["what"], lambda root, one=setup: run(one, root))
+            for path in sorted(glob.glob(os.path.join(HERE, "real", "*.txt"))) for setup in read(path)]
+    jobs.append(("a port that is in use", port_in_use))
+    for what, job in jobs:
+        if WORD not in what:
+            continue
+        with tempfile.TemporaryDirectory(prefix="trimilter-real-") as root:
+            try:
+                job(root)
+                passed += 1
+            except (Wrong, ConnectionError, OSError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                print("FAIL %s: %s" % (what, error))
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+sys.exit(main())
