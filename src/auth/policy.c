@@ -232,6 +232,17 @@ static void decide_signing(const struct auth_options *options, const struct poli
 			STR("this message must be signed and cannot be now, try again later"));
 }
 
+/* RFC 5322 section 3.6: what may occur once at most. */
+static const char *repeated_field(struct arena *arena, const struct headers *headers)
+{
+	static const char *const once[] = {
+		"Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject"};
+	for (size_t i = 0; i < sizeof(once) / sizeof(*once); i++)
+		if (headers_count(headers, str_of(once[i])) > 1)
+			return arena_printf(arena, "more than one %s field", once[i]).p;
+	return NULL;
+}
+
 static void decide_headers(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
 	struct verdict *verdict, struct str *ret_reason)
 {
@@ -243,6 +254,8 @@ static void decide_headers(struct arena *arena, const struct auth_options *optio
 		what = author->reason;
 	else if (options->required_headers && headers_count(input->headers, STR("Date")) != 1)
 		what = "not exactly one Date field";
+	else if (options->required_headers && repeated_field(arena, input->headers) != NULL)
+		what = repeated_field(arena, input->headers);
 	else if (options->reject_multi_value_from && (author->outcome == AUTHOR_SEVERAL || author->n_fields > 1))
 		what = "From names more than one domain";
 	if (what == NULL)

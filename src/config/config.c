@@ -53,10 +53,11 @@ static void finish_on_default(struct config *config, struct diag *diag)
 			verdict_action_text(action));
 }
 
-/* opendkim.conf(5): what fails verification is held; the On- options say it in more detail. */
-static void finish_on_quarantine(struct config *config)
+/* Words of opendkim.conf(5) for what other options say in more detail. */
+static void finish_synonyms(struct config *config)
 {
 	struct auth_options *auth = &config->values.auth;
+	auth->required_headers = auth->required_headers || config->values.tables.strict_headers;
 	if (!config->values.tables.quarantine)
 		return;
 	if (!is_said(config, "On-BadSignature"))
@@ -218,7 +219,7 @@ static void finish_own_ids(struct config *config, struct diag *diag)
 void config_finish(struct config *config, struct diag *diag)
 {
 	finish_on_default(config, diag);
-	finish_on_quarantine(config);
+	finish_synonyms(config);
 	warn_signature_error(config, diag);
 	finish_quarantine(config, diag);
 	finish_signing(config, diag);

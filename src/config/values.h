@@ -22,7 +22,7 @@ struct config_tables {
 	bool multiple_signatures, require_safe_keys;
 	struct str internal_hosts, external_ignore, ignore_hosts;
 	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list, user_domains;
-	bool quarantine;
+	bool quarantine, strict_headers;
 	struct str public_suffix_list; /* path; empty: the system's */
 	struct str base_directory;
 	const struct str *remove_results_from; /* RemoveARFrom */

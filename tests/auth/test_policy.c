@@ -358,6 +358,21 @@ static void headers_can_be_required(void **state)
 		decide(arena, &options, &input, &verdict);
 		check_int(cases[i].what, verdict.action, cases[i].action);
 	}
+	struct auth_findings findings = {.judged = true, .author = {.outcome = AUTHOR_ONE, .n_fields = 1}};
+	struct headers headers;
+	headers_init(&headers, arena, 100, 10000);
+	static const char *const names[] = {"Date", "Received", "Received", "subject", "Subject"};
+	for (size_t i = 0; i < COUNT(names); i++) {
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = options_of(REQUIRED);
+		struct verdict verdict = {0};
+		headers_add(&headers, str_of(names[i]), STR(" x"));
+		decide(arena, &options, &input, &verdict);
+		check_int(names[i], verdict.action, i == 4 ? VERDICT_REJECT : VERDICT_ACCEPT);
+		if (i == 4)
+			check_str("text", verdict.reply_text,
+				"message is not as RFC 5322 asks: more than one Subject field");
+	}
 	arena_free(arena);
 }
 

@@ -129,6 +129,7 @@ static const struct {
 	{"On-Default accept", "On-SignatureError", "tempfail", 0},
 	{"On-SignatureError accept", "On-SignatureError", "accept", 1},
 	{"RejectString %s is not you", "RejectString", "%s is not you", 0},
+	{"StrictHeaders yes", "RequiredHeaders", "yes", 0},
 	{"RejectSPF fail,SoftFail", "RejectSPF", "fail,SoftFail", 0},
 	{"RejectSPFHELO False", "RejectSPFHELO", "False", 0},
 	{"SenderHeaders List-Post,Sender, From", "SenderHeaders", "List-Post,Sender, From", 0},
