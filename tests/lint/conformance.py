@@ -96,9 +96,17 @@ def missing_tests(cell):
             yield from missing_units(file, names)
 
 
+def forgotten_scenarios():
+    """tests/meson.build names each file of scenarios."""
+    build = text_of("tests", "meson.build")
+    for name in sorted(os.listdir(os.path.join(ROOT, "tests", "scenarios"))):
+        if name.endswith(".txt") and "'scenarios/%s'" % name not in build:
+            yield "tests/meson.build does not run scenarios/%s" % name
+
+
 def main():
     page = text_of(PAGE)
-    mistakes, count = [], 0
+    mistakes, count = list(forgotten_scenarios()), 0
     for number, cells in rows(page or ""):
         count += 1
         if len(cells) != len(HEAD):
