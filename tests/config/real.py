@@ -156,6 +156,20 @@ def send(root, line, zone):
         raise Wrong("what is %r?" % wanted)
 
 
+def listens(path, daemon):
+    """The socket stands a moment before it takes connections."""
+    for _ in range(1000):
+        if daemon.poll() is not None:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(0.02)
+    return False
+
+
 def run(setup, root):
     arguments, zone = lay_out(setup, root)
     if not check_start(setup, root, arguments) or not lines_of(setup, "send"):
@@ -164,11 +178,7 @@ def run(setup, root):
     with open(os.path.join(root, "log"), "w") as log:
         daemon = subprocess.Popen([DAEMON, "-f", *arguments], stderr=log)
     try:
-        for _ in range(1000):
-            if os.path.exists(root + "/s") or daemon.poll() is not None:
-                break
-            time.sleep(0.02)
-        want(daemon.poll() is None, "does not start: " + open(root + "/log").read()[-400:])
+        want(listens(root + "/s", daemon), "does not start: " + open(root + "/log").read()[-400:])
         for line in lines_of(setup, "send"):
             send(root, line, zone)
     finally:
