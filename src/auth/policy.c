@@ -102,6 +102,9 @@ static void decide_dmarc(struct arena *arena, const struct auth_options *options
 	 */
 	if (dmarc->status == DMARC_TEMPERROR)
 		policy = dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
+	/* A From that cannot be read with certainty must not be a way round the policy of a domain that it names. */
+	if (dmarc->status == DMARC_PERMERROR)
+		policy = dmarc->policy;
 	enum verdict_action action = action_for(options, policy);
 	if (action == VERDICT_ACCEPT)
 		return;

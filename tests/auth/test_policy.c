@@ -86,6 +86,10 @@ static const struct row rows[] = {
 		"evil.example", DKIM_TEMPERROR, "notexample.com", VERDICT_REJECT, "550 5.7.1", DMARC_POLICY_UNSET},
 	{"permerror is no ground for rejection", REJECT | HOLD, DMARC_PERMERROR, DMARC_P_NONE, SPF_NONE, "", DKIM_NONE,
 		"", VERDICT_ACCEPT, NULL, DMARC_POLICY_UNSET},
+	{"a second From field is no way round p=reject", REJECT, DMARC_PERMERROR, DMARC_P_NONE, SPF_PASS, "evil.example",
+		DKIM_NONE, "", VERDICT_REJECT, "550 5.7.1", DMARC_P_REJECT},
+	{"nor round p=quarantine", HOLD, DMARC_PERMERROR, DMARC_P_NONE, SPF_PASS, "evil.example", DKIM_NONE, "",
+		VERDICT_QUARANTINE, NULL, DMARC_P_QUARANTINE},
 	{"no policy found", REJECT | HOLD, DMARC_NONE, DMARC_P_NONE, SPF_FAIL, "example.com", DKIM_NONE, "",
 		VERDICT_ACCEPT, NULL, DMARC_POLICY_UNSET},
 };
