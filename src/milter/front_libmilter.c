@@ -35,10 +35,12 @@
 /*
  * No stage but the end of the message ever refuses anything, so none is answered. To skip the rest of a body would be
  * an answer: it is given up for the body's no-reply bit, which spares every message a turn of the thread pool.
+ * MAIL alone is answered: Postfix holds back what needs no answer, and the look-ups that begin at MAIL would else begin
+ * when the whole message is there.
  */
 #define PROTOCOL                                                                                                       \
-	(SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | \
-		SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_HDR_LEADSPC)
+	(SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_NODATA |  \
+		SMFIP_NOUNKNOWN | SMFIP_HDR_LEADSPC)
 
 struct libmilter {
 	struct service *service;

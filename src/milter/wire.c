@@ -215,10 +215,11 @@ enum {
 /*
  * No stage but the end of the message ever refuses anything, so none is answered. To skip the rest of a body would be
  * an answer: it is given up for the body's no-reply bit, since the MTA would wait after each chunk for it.
+ * MAIL alone is answered: Postfix holds back what needs no answer, and the look-ups that begin at MAIL would else begin
+ * when the whole message is there.
  */
-static const uint32_t wanted_protocol = WIRE_NR_CONNECT | WIRE_NR_HELO | WIRE_NR_MAIL | WIRE_NR_RCPT | WIRE_NR_HEADER |
-					WIRE_NR_EOH | WIRE_NR_BODY | WIRE_NO_DATA | WIRE_NO_UNKNOWN |
-					WIRE_LEADING_SPACE;
+static const uint32_t wanted_protocol = WIRE_NR_CONNECT | WIRE_NR_HELO | WIRE_NR_RCPT | WIRE_NR_HEADER | WIRE_NR_EOH |
+					WIRE_NR_BODY | WIRE_NO_DATA | WIRE_NO_UNKNOWN | WIRE_LEADING_SPACE;
 
 bool wire_agree(const struct wire_offer *offer, struct wire_terms *ret_terms)
 {
