@@ -16,13 +16,13 @@
 #define CACHE_BYTES ((size_t)16 << 20)
 #define MAXIMUM_IN_FLIGHT 4000
 #define MAXIMUM_PER_DOMAIN 50
+#define GIVEN_UP 4 /* times as many as may be in flight: these have no more than half a kilobyte each */
 
 /* Answers that need no memory when they are needed. */
 enum fixed {
 	FIXED_TIMEOUT,
 	FIXED_UNREACHABLE,
 	FIXED_LIMIT,
-	FIXED_CROWDED_OUT,
 	FIXED_NOMEM,
 	FIXED_CLOSED,
 	FIXED_NO_THREAD,
@@ -46,7 +46,6 @@ static bool make_fixed_answers(struct dns *dns)
 		[FIXED_TIMEOUT] = "timeout",
 		[FIXED_UNREACHABLE] = "nameserver unreachable",
 		[FIXED_LIMIT] = "too many questions in flight",
-		[FIXED_CROWDED_OUT] = "crowded out by other questions",
 		[FIXED_NOMEM] = "out of memory",
 		[FIXED_CLOSED] = "shutting down",
 		[FIXED_NO_THREAD] = "cannot start the resolver",
@@ -83,7 +82,8 @@ static void on_crowded_out(void *context, struct dns_ask *ask)
 {
 	struct dns *dns = context;
 	dns->crowded_out++;
-	inflight_answer(dns->inflight, ask, dns->fixed[FIXED_CROWDED_OUT]);
+	if (!inflight_give_up(dns->inflight, ask))
+		inflight_answer(dns->inflight, ask, dns->fixed[FIXED_LIMIT]);
 }
 
 static int64_t on_due(void *context, int64_t now_ms)
@@ -141,10 +141,10 @@ static enum err open_resolver(struct dns *dns, const struct dns_options *given, 
 		options.maximum_per_domain = MAXIMUM_PER_DOMAIN;
 	dns->cache = cache_new(options.cache_bytes);
 	options.maximum_in_flight = affordable(options.maximum_in_flight);
-	/* As many again may be on their way to and from the loop thread, which itself sees to it that no more are out.
-	 */
-	dns->inflight =
-		inflight_new((struct inflight_limits){2 * options.maximum_in_flight, options.maximum_per_domain});
+	/* The loop thread itself sees to it that no more are out; as many again may be on their way to and from it. */
+	dns->inflight = inflight_new((struct inflight_limits){.in_all = 2 * (size_t)options.maximum_in_flight,
+		.per_domain = options.maximum_per_domain,
+		.given_up = GIVEN_UP * (size_t)options.maximum_in_flight});
 	if (dns->cache == NULL || dns->inflight == NULL) {
 		snprintf(error, DNS_ERROR_SIZE, "out of memory");
 		return ERR_NOMEM;

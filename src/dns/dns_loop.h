@@ -26,7 +26,7 @@ struct dns_loop;
 struct dns_loop_hooks {
 	/** @ask is the caller's again; @answer comes with a reference, NULL where malloc failed. */
 	void (*answered)(void *context, struct dns_ask *ask, struct dns_answer *answer);
-	/** @ask is the caller's again, without an answer: too many have been asked since. */
+	/** @ask is the caller's again, and will have no answer: too many have been asked since. */
 	void (*crowded_out)(void *context, struct dns_ask *ask);
 	/** Called when the time it returned last has come, and after each wake-up. The next time; INT64_MAX: none. */
 	int64_t (*due)(void *context, int64_t now_ms);

@@ -14,6 +14,7 @@ struct waiter {
 	TAILQ_ENTRY(waiter) of_question;
 	TAILQ_ENTRY(waiter) by_deadline;
 	struct pending *pending;
+	bool is_last; /* of a question that was given up, which goes with it */
 	int64_t deadline_ms;
 	dns_done *done;
 	void *context;
@@ -24,6 +25,7 @@ TAILQ_HEAD(waiters, waiter);
 struct pending {
 	struct dns_ask ask; /* first: the DNS thread hands back its address */
 	struct pending *next_in_bucket;
+	bool given_up; /* and no longer in its bucket; the DNS thread's own */
 	uint64_t hash; /* of the domain, so that the questions to count together share a bucket */
 	struct str domain;
 	struct waiters waiters;
@@ -34,7 +36,7 @@ struct inflight {
 	pthread_mutex_t mutex;
 	struct inflight_limits limits;
 	struct hash_key key;
-	size_t n;
+	size_t n, n_given_up;
 	bool closed;
 	struct waiters by_deadline; /* the next one first */
 	struct pending *buckets[BUCKETS];
@@ -201,14 +203,40 @@ void inflight_answer(struct inflight *inflight, struct dns_ask *ask, struct dns_
 	call_and_free(pending, answer);
 }
 
+bool inflight_give_up(struct inflight *inflight, struct dns_ask *ask)
+{
+	struct pending *pending = (struct pending *)ask;
+	pthread_mutex_lock(&inflight->mutex);
+	bool is_unwanted = TAILQ_EMPTY(&pending->waiters), fits = inflight->n_given_up < inflight->limits.given_up;
+	if (is_unwanted || fits)
+		remove_pending(inflight, pending);
+	if (!is_unwanted && fits) {
+		pending->given_up = true;
+		inflight->n_given_up++;
+	}
+	pthread_mutex_unlock(&inflight->mutex);
+	if (is_unwanted)
+		free(pending);
+	return is_unwanted || fits;
+}
+
+/* With the mutex held: nobody else joins a question that was given up, so it goes with the last who waits for it. */
+static void detach(struct inflight *inflight, struct waiter *waiter)
+{
+	struct pending *pending = waiter->pending;
+	TAILQ_REMOVE(&inflight->by_deadline, waiter, by_deadline);
+	TAILQ_REMOVE(&pending->waiters, waiter, of_question);
+	waiter->is_last = pending->given_up && TAILQ_EMPTY(&pending->waiters);
+	inflight->n_given_up -= waiter->is_last;
+}
+
 int64_t inflight_expire(struct inflight *inflight, int64_t now_ms, struct dns_answer *answer, uint64_t *ret_n)
 {
 	struct waiters over = TAILQ_HEAD_INITIALIZER(over);
 	struct waiter *waiter;
 	pthread_mutex_lock(&inflight->mutex);
 	while ((waiter = TAILQ_FIRST(&inflight->by_deadline)) != NULL && waiter->deadline_ms <= now_ms) {
-		TAILQ_REMOVE(&inflight->by_deadline, waiter, by_deadline);
-		TAILQ_REMOVE(&waiter->pending->waiters, waiter, of_question);
+		detach(inflight, waiter);
 		TAILQ_INSERT_TAIL(&over, waiter, by_deadline);
 	}
 	int64_t next_ms = waiter != NULL ? waiter->deadline_ms : INT64_MAX;
@@ -218,6 +246,8 @@ int64_t inflight_expire(struct inflight *inflight, int64_t now_ms, struct dns_an
 	while ((waiter = TAILQ_FIRST(&over)) != NULL) {
 		TAILQ_REMOVE(&over, waiter, by_deadline);
 		waiter->done(waiter->context, &waiter->pending->ask.question, dns_answer_ref(answer));
+		if (waiter->is_last)
+			free(waiter->pending);
 		free(waiter);
 		++*ret_n;
 	}
@@ -226,23 +256,20 @@ int64_t inflight_expire(struct inflight *inflight, int64_t now_ms, struct dns_an
 
 void inflight_close(struct inflight *inflight, struct dns_answer *answer)
 {
-	struct pending *all = NULL;
+	uint64_t n;
 	pthread_mutex_lock(&inflight->mutex);
 	inflight->closed = true;
+	pthread_mutex_unlock(&inflight->mutex);
+	inflight_expire(inflight, INT64_MAX, answer, &n);
+	pthread_mutex_lock(&inflight->mutex);
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (struct pending *pending; (pending = inflight->buckets[i]) != NULL;) {
 			inflight->buckets[i] = pending->next_in_bucket;
-			pending->next_in_bucket = all;
-			all = pending;
+			free(pending);
 		}
 	}
 	inflight->n = 0;
-	TAILQ_INIT(&inflight->by_deadline);
 	pthread_mutex_unlock(&inflight->mutex);
-	for (struct pending *next; all != NULL; all = next) {
-		next = all->next_in_bucket;
-		call_and_free(all, answer);
-	}
 }
 
 size_t inflight_count(struct inflight *inflight)

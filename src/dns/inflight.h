@@ -16,6 +16,7 @@ struct inflight;
 struct inflight_limits {
 	size_t in_all;
 	size_t per_domain; /* below one name that inflight_domain() gives */
+	size_t given_up;   /* that somebody still waits for */
 };
 
 /** NULL when malloc fails. */
@@ -38,6 +39,13 @@ enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_q
 
 /** Call all who wait for @ask with a reference to @answer each, and forget it. */
 void inflight_answer(struct inflight *inflight, struct dns_ask *ask, struct dns_answer *answer);
+
+/**
+ * @ask will have no answer. Who waits for it is told at the deadline, as if it went on: names that nobody answers for
+ * could otherwise be asked for the faster the more of them there are. Who asks from now on asks anew.
+ * False: too many have been given up, and this one is to be answered.
+ */
+bool inflight_give_up(struct inflight *inflight, struct dns_ask *ask);
 
 /**
  * Call the waiters whose deadline is over with @answer; their questions stay in flight.

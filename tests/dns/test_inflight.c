@@ -62,7 +62,7 @@ static void test_domain(void **state)
 static void test_share_and_answer(void **state)
 {
 	(void)state;
-	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10});
+	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10, 10});
 	struct seen seen = {0};
 	struct dns_ask *ask, *none;
 	assert_int_equal(add(inflight, "a.example", 500, &seen, &ask), INFLIGHT_NEW);
@@ -81,7 +81,7 @@ static void test_share_and_answer(void **state)
 static void test_deadlines(void **state)
 {
 	(void)state;
-	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10});
+	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10, 10});
 	struct seen seen = {0};
 	struct dns_ask *ask, *none;
 	struct dns_answer *late = failure("late"), *answer = failure("answer");
@@ -109,7 +109,7 @@ static void test_deadlines(void **state)
 static void test_limits_and_close(void **state)
 {
 	(void)state;
-	struct inflight *inflight = inflight_new((struct inflight_limits){5, 2});
+	struct inflight *inflight = inflight_new((struct inflight_limits){5, 2, 10});
 	struct seen seen = {0};
 	struct dns_ask *ask;
 	assert_int_equal(add(inflight, "a.one.example", 1, &seen, &ask), INFLIGHT_NEW);
@@ -130,6 +130,45 @@ static void test_limits_and_close(void **state)
 	inflight_free(inflight);
 }
 
+static void test_give_up(void **state)
+{
+	(void)state;
+	struct inflight *inflight = inflight_new((struct inflight_limits){10, 10, 1});
+	struct seen seen = {0};
+	struct dns_ask *first, *again, *second, *none;
+	struct dns_answer *late = failure("late"), *answer = failure("answer"), *closed = failure("closed");
+	uint64_t n;
+	assert_int_equal(add(inflight, "a.example", 300, &seen, &first), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "a.example", 500, &seen, &none), INFLIGHT_JOINED);
+	assert_true(inflight_give_up(inflight, first));
+	assert_int_equal(inflight_count(inflight), 0);
+	assert_int_equal(seen.n, 0);
+	/* No more than one in this test; the question itself may be asked anew. */
+	assert_int_equal(add(inflight, "a.example", 600, &seen, &again), INFLIGHT_NEW);
+	assert_false(inflight_give_up(inflight, again));
+	inflight_answer(inflight, again, answer);
+	assert_int_equal(inflight_expire(inflight, 300, late, &n), 500);
+	assert_int_equal(inflight_expire(inflight, 500, late, &n), INT64_MAX);
+	assert_int_equal(seen.n, 3);
+	assert_string_equal(seen.why[0], "answer");
+	assert_string_equal(seen.why[2], "late");
+	/* One that nobody waits for does not count. */
+	assert_int_equal(add(inflight, "b.example", 600, &seen, &first), INFLIGHT_NEW);
+	assert_int_equal(add(inflight, "c.example", 700, &seen, &second), INFLIGHT_NEW);
+	inflight_expire(inflight, 600, late, &n);
+	assert_true(inflight_give_up(inflight, first));
+	assert_true(inflight_give_up(inflight, second));
+	assert_int_equal(add(inflight, "d.example", 700, &seen, &first), INFLIGHT_NEW);
+	inflight_close(inflight, closed);
+	assert_int_equal(seen.n, 6);
+	assert_string_equal(seen.why[4], "closed");
+	assert_string_equal(seen.why[5], "closed");
+	dns_answer_unref(late);
+	dns_answer_unref(answer);
+	dns_answer_unref(closed);
+	inflight_free(inflight);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_share_and_answer),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_limits_and_close),
+		cmocka_unit_test(test_give_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,16 +1,18 @@
 #!/usr/bin/python3
 """Hostile mail that asks for thousands of names whose servers are silent must cost genuine mail none of its results.
 
-    tests/scenarios/silent.py TRIMILTER [CONNECTIONS [SECONDS]]
+    tests/scenarios/silent.py [--engine libmilter|native] [--connections 500] [--seconds 5] TRIMILTER
 
-Each of CONNECTIONS (500) brings forged mail, message after message, while four others bring genuine mail of ever new domains
-for SECONDS (5), twice: at first each hostile message names a domain of its own, so that no limit per domain helps, and then
-all of them name one domain. Last line: "N passed, N failed".
+Each connection brings forged mail, message after message, while four others bring genuine mail of ever new domains for some
+seconds, twice: at first each hostile message names a domain of its own, so that no limit per domain helps, and then all of
+them name one domain. Last line: "N passed, N failed".
 """
+import argparse
 import multiprocessing
 import os
 import resource
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +20,6 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", ".."), os.path.join(HERE, "..", "milter")]
-import over_socket
 from miltertest import Milter
 from tests.lab.dns import Server, Zone
 
@@ -111,25 +112,39 @@ def phase(title, address, dns, n_hostile, pattern, numbers, wanted):
     return len(results) - len(lost), len(lost) + len(numbers) - len(results) + (len(silent) < wanted)
 
 
+def start(binary, folder, config):
+    """The daemon and where it listens."""
+    path = os.path.join(folder, "socket")
+    with open(os.path.join(folder, "conf"), "w") as file:
+        file.write(config + "Socket local:%s\n" % path)
+    with open(os.path.join(folder, "log"), "w") as log:
+        process = subprocess.Popen([binary, "-f", "-c", file.name], stderr=log)
+    while not os.path.exists(path) and process.poll() is None:
+        time.sleep(0.02)
+    return process, "local:" + path
+
+
 def main():
-    binary = sys.argv[1]
-    n_hostile = int(sys.argv[2]) if len(sys.argv) > 2 else 500
-    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 5
-    n = int(FRIENDS * seconds / PAUSE)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", default="libmilter")
+    parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("trimilter")
+    args = parser.parse_args()
+    n = int(FRIENDS * args.seconds / PAUSE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     dns = Server(zone(2 * n))
     dns.udp.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE if os.geteuid() == 0 else socket.SO_RCVBUF, RECEIVE_BYTES)
+    dns.start()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        with open(os.path.join(folder, "conf"), "w") as file:
-            file.write(CONFIG + "Nameservers 127.0.0.1@%d\n" % dns.port)
-        process, milter = over_socket.start(binary, folder)
-        milter.close()
-        dns.start()
-        address = "local:%s/socket" % folder
+        config = CONFIG + "MilterEngine %s\nNameservers 127.0.0.1@%d\n" % (args.engine, dns.port)
+        process, address = start(args.trimilter, folder, config)
+        attacks = [("a domain each", "m.s%d.silent", range(n), SILENT_NAMES),
+                   ("one domain", "s%d.one.silent", range(n, 2 * n), SILENT_QUESTIONS)]
         try:
-            counts = [phase("a domain each", address, dns, n_hostile, "m.s%d.silent", range(n), SILENT_NAMES),
-                      phase("one domain", address, dns, n_hostile, "s%d.one.silent", range(n, 2 * n), SILENT_QUESTIONS)]
+            counts = [phase(title, address, dns, args.connections, pattern, numbers, wanted)
+                      for title, pattern, numbers, wanted in attacks]
         finally:
             process.terminate()
             process.wait()
