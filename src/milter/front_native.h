@@ -64,6 +64,8 @@ struct loop *loop_new(struct native *native);
 enum err loop_accept(struct loop *loop);
 /** Serve, in the calling thread; returns when the loop has been told to end, or cannot go on. */
 void loop_run(struct loop *loop);
+/** How many it serves, or will in a moment. Any thread. */
+size_t loop_connections(const struct loop *loop);
 /** Look at native->stopping. Any thread. */
 void loop_wake(struct loop *loop);
 /** loop_run() returns soon. Any thread; for tests, a daemon goes on to its end. */

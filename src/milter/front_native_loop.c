@@ -431,12 +431,12 @@ static void start(struct connection *connection)
 
 /* ---- accepting ---- */
 
-/* A local copy of loops with the fewest connections: so each gets its share however long connections last. */
+/* The one with the fewest connections, so that each gets its share however long they last. */
 static struct loop *least_loaded(const struct native *native)
 {
 	struct loop *best = native->loops[0];
 	for (size_t i = 1; i < native->n_loops; i++)
-		if (atomic_load(&native->loops[i]->n_connections) < atomic_load(&best->n_connections))
+		if (loop_connections(native->loops[i]) < loop_connections(best))
 			best = native->loops[i];
 	return best;
 }
@@ -590,6 +590,11 @@ enum err loop_accept(struct loop *loop)
 void loop_run(struct loop *loop)
 {
 	event_base_dispatch(loop->base);
+}
+
+size_t loop_connections(const struct loop *loop)
+{
+	return atomic_load(&loop->n_connections);
 }
 
 void loop_wake(struct loop *loop)
