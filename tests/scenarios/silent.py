@@ -57,7 +57,9 @@ def send(milter, domain, ip):
     milter.connect("mail." + domain, ip)
     milter.helo("mail." + domain)
     fields = [("DKIM-Signature", SIGNATURE % domain), ("From", " <a@%s>" % domain), ("Subject", " x")]
-    return milter.message("a@" + domain, ["you@receiver.example"], fields, b"x\r\n", queue_id="4F00")
+    got = milter.message("a@" + domain, ["you@receiver.example"], fields, b"x\r\n", queue_id="4F00")
+    milter.send("K")    # another client comes on the same connection
+    return got
 
 
 def attacker(address, first, step, pattern, over):
