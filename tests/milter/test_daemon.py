@@ -306,7 +306,7 @@ class Conversation(Case):
         daemon = self.daemon().start()
         with Milter(daemon.address) as milter:
             self.assertEqual(milter.actions, 0x131)
-            self.assertEqual(milter.protocol, 0x1CF380)
+            self.assertEqual(milter.protocol, 0x1CB380)
             self.assertEqual(milter.wanted_macros["C"], ["j", "{daemon_name}"])
             self.assertEqual(milter.wanted_macros["M"], ["{auth_authen}"])
             self.assertEqual(milter.wanted_macros["E"], ["i"])
