@@ -11,6 +11,7 @@
 #include "auth/options.h"
 #include "dkim/options.h"
 #include "dmarc/options.h"
+#include "report/options.h"
 #include "spf/options.h"
 
 struct arena;
@@ -23,6 +24,7 @@ struct runtime {
 	struct dkim_sign_options dkim_sign;
 	struct spf_options spf;
 	struct dmarc_options dmarc;
+	struct report_options report;
 	struct {
 		unsigned timeout_ms; /* DNSTimeout */
 	} dns;

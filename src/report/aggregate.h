@@ -1,0 +1,55 @@
+/*
+ * Aggregate reports: writing ours (RFC 9990, or RFC 7489 for old consumers), and
+ * reading those of others. No I/O.
+ */
+#ifndef TRIMILTER_REPORT_AGGREGATE_H
+#define TRIMILTER_REPORT_AGGREGATE_H
+
+#include "base/err.h"
+#include "report/store.h"
+
+struct aggregate_header {
+	enum report_format format;
+	struct str organization, address, extra_contact; /* of the options */
+	struct str submitter;                            /* domain of the reporter: file name, subject, report id */
+	struct report_policy policy;
+	int64_t begin, end; /* seconds since 1970; end is the last second of the period */
+	unsigned part;      /* 0: the only one, else 1.. of a split report */
+	struct str unique;  /* letters and digits; the same for the same report on every attempt */
+};
+
+struct aggregate_writer;
+
+/**
+ * @maximum_bytes  of the compressed document
+ * The XML is compressed as it is written, so a report of a million rows takes no more memory than its result.
+ */
+struct aggregate_writer *aggregate_begin(
+	struct arena *arena, const struct aggregate_header *header, size_t maximum_bytes);
+/** False: the document is as large as it may get; end it, and begin the next part with this row. */
+bool aggregate_add(struct aggregate_writer *writer, const struct store_row *row);
+/** Fills report_id, file_name, subject, data, messages, rows, begin, end, domain. ERR_LIBRARY: libxml2 or zlib refused.
+ */
+enum err aggregate_end(struct aggregate_writer *writer, struct store_report *ret_report);
+
+/** Plain XML, not compressed, to @out; for previews. Same rows, same bytes as within aggregate_end()'s. */
+enum err aggregate_plain(struct arena *arena, const struct store_report *report, struct buf *out);
+
+/* ---- reports of others ---- */
+
+struct aggregate_document {
+	struct str version, organization, address, report_id, generator, error;
+	int64_t begin, end;
+	struct str domain, p, sp, np, adkim, aspf, fo, testing, discovery, pct;
+	const struct store_row *rows;
+	size_t n_rows;
+};
+
+/**
+ * @data  XML, gzip, or a zip file with one document; untrusted. Both namespaces and none are read, unknown elements
+ *        passed over. No entity is expanded, nothing outside is loaded; at most 256 MiB are unpacked.
+ * NULL, or what is wrong, in @arena.
+ */
+const char *aggregate_read(struct arena *arena, struct str data, struct aggregate_document *ret_document);
+
+#endif

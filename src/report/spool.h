@@ -1,0 +1,67 @@
+/*
+ * The spool: files of records, written by workers, read and removed by the
+ * importer.
+ *
+ * One file to a worker incarnation, locked (flock) by it while it writes. A record
+ * is one write(2) in append mode, so it survives kill -9 of the worker; after a
+ * short write (full disk) the file is truncated back to the last whole line. The
+ * mail path never waits for anything else: a record that cannot be written is
+ * dropped, counted, and said in the log once a minute. Files rotate by size and
+ * age; the importer takes files that nobody locks.
+ */
+#ifndef TRIMILTER_REPORT_SPOOL_H
+#define TRIMILTER_REPORT_SPOOL_H
+
+#include "base/err.h"
+#include "report/record.h"
+
+/* ---- writing ---- */
+
+struct spool;
+
+/**
+ * Create @directory (0700) if need be, and the first file with the first record.
+ * *ret_error: in the caller's buffer, what cannot be done and with which path. Free with spool_free(), which
+ * closes and unlocks; accepts NULL.
+ */
+#define SPOOL_ERROR_SIZE 256
+enum err spool_new(struct str directory, struct spool **ret_spool, char error[SPOOL_ERROR_SIZE]);
+void spool_free(struct spool *spool);
+
+/**
+ * Write one record; fills in its id. @scratch is for the line (jumps to its boundary for want of memory).
+ * False: it was dropped and counted. Any thread; one write at a time, no fsync.
+ */
+bool spool_append(struct spool *spool, struct arena *scratch, struct report_record *record);
+
+/** Begin a new file now if the present one has records and is older than a minute; for a timer. Any thread. */
+void spool_rotate(struct spool *spool);
+
+struct spool_counters {
+	uint64_t written, dropped;
+};
+struct spool_counters spool_counters(const struct spool *spool);
+
+/* ---- reading ---- */
+
+/** A file that no worker writes any more. Opened, locked against other importers. */
+struct spool_file;
+
+/**
+ * The next file after @after (by name; empty: the first) that is free. *ret_file NULL: there is none.
+ * Free with spool_file_close(), which does not remove it.
+ */
+enum err spool_next(struct str directory, struct str after, struct spool_file **ret_file);
+struct str spool_file_name(const struct spool_file *file); /* unique among all hosts and restarts */
+
+/**
+ * The next line that has come whole, from byte *@position on, which then points behind it; torn or foreign lines are
+ * passed over and counted in *@bad. False: the end. The line is valid until the next call.
+ */
+bool spool_file_line(struct spool_file *file, uint64_t *position, struct str *ret_line, size_t *bad);
+
+/** All of it is in the store for good. */
+enum err spool_file_remove(struct spool_file *file);
+void spool_file_close(struct spool_file *file);
+
+#endif
