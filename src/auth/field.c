@@ -56,15 +56,15 @@ static struct result spf_result_of(
 	return result;
 }
 
-static struct result dmarc_result_of(
-	struct arena *arena, const struct auth_options *options, const struct dmarc_result *found)
+static struct result dmarc_result_of(struct arena *arena, const struct auth_options *options,
+	const struct dmarc_result *found, enum dmarc_policy disposition)
 {
 	struct result result = {.method = "dmarc", .value = dmarc_status_text(found->status)};
 	const char *policy = dmarc_policy_text(found->policy);
 	if (found->status != DMARC_PASS && found->reason != NULL)
 		result.reason = str_of(found->reason);
 	if (options->result_comments && policy != NULL)
-		result.comment = arena_printf(arena, "p=%s dis=%s", policy, dmarc_policy_text(found->disposition));
+		result.comment = arena_printf(arena, "p=%s dis=%s", policy, dmarc_policy_text(disposition));
 	add_property(arena, &result, "header", "from", found->author_domain);
 	add_property(arena, &result, "policy", "dmarc", str_of(policy));
 	return result;
@@ -97,7 +97,7 @@ static size_t add_dkim_results(struct arena *arena, const struct auth_options *o
 }
 
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
-	const struct auth_envelope *envelope)
+	const struct auth_envelope *envelope, enum dmarc_policy disposition)
 {
 	struct result *results = ARENA_ARRAY(arena, DKIM_RESULTS_MAX + 4, struct result);
 	size_t n = add_dkim_results(arena, options, findings, results);
@@ -108,7 +108,7 @@ struct str field_results(struct arena *arena, const struct auth_options *options
 	if (findings->spf_evaluated)
 		results[n++] = spf_result_of(arena, &findings->spf_helo, "helo", envelope->helo);
 	if (findings->dmarc_evaluated)
-		results[n++] = dmarc_result_of(arena, options, &findings->dmarc);
+		results[n++] = dmarc_result_of(arena, options, &findings->dmarc, disposition);
 	struct buf value = buf_in(arena);
 	buf_add_char(&value, ' ');
 	results_write(&value, options->authserv_id, results, n, "\n");

@@ -6,9 +6,13 @@
 
 #include "auth/auth.h"
 
-/** The field's value, folded with "\n\t", beginning with a space. @envelope as given at MAIL. */
+/**
+ * The field's value, folded with "\n\t", beginning with a space.
+ * @envelope     as given at MAIL
+ * @disposition  what DMARC did, for the comment that ResultComments adds
+ */
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
-	const struct auth_envelope *envelope);
+	const struct auth_envelope *envelope, enum dmarc_policy disposition);
 
 /** The value of a Received-SPF field (RFC 7208 section 9.1) in the same form; after SPF was evaluated. */
 struct str field_received_spf(struct arena *arena, const struct auth_options *options,

@@ -122,6 +122,8 @@ struct str logline_write(struct arena *arena, const struct logline_input *input)
 	if (findings->n_results_removed > 0)
 		buf_printf(&line, " removed_results=%zu", findings->n_results_removed);
 	add_key(&line, "action", str_of(verdict_action_text(input->verdict->action)));
+	for (size_t i = 0; i < input->verdict->n_overrides; i++)
+		add_key(&line, "override", str_of(override_type_text(input->verdict->overrides[i].type)));
 	if (input->verdict->reply_code.n > 0)
 		add_key(&line, "reply",
 			arena_printf(arena, "%.*s %.*s", STR_ARG(input->verdict->reply_code),

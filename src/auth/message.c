@@ -35,6 +35,7 @@ struct auth_message {
 	struct str unsigned_rcpt; /* a recipient in DontSignMailTo; empty: none */
 	struct auth_findings findings;
 	struct verdict verdict;
+	struct verdict_insertion *insertions; /* the verdict's, while they are written */
 	bool body_ended, done;
 };
 
@@ -392,38 +393,48 @@ static struct str software_value(const struct auth_message *message, struct str 
 		STR_ARG(message->runtime->auth.authserv_id), STR_ARG(queue_id));
 }
 
-static void write_fields(struct auth_message *message, struct str queue_id)
+static void insert(struct auth_message *message, struct str name, struct str value)
 {
-	struct auth_findings *findings = &message->findings;
-	const struct auth_options *options = &message->runtime->auth;
-	struct verdict_insertion *insertions =
-		ARENA_ARRAY(message->arena, message->n_signers + 3, struct verdict_insertion);
-	size_t n = 0;
+	message->insertions[message->verdict.n_insertions++] = (struct verdict_insertion){name, value};
+}
+
+static void write_signatures(struct auth_message *message)
+{
+	bool repeat = message->runtime->auth.remove_old_signatures;
+	/* Behind the signatures: software, Received-SPF, results. */
+	message->insertions = ARENA_ARRAY(message->arena, message->n_signers + 3, struct verdict_insertion);
+	message->verdict.insertions = message->insertions;
 	message->signed_by = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signer);
 	for (size_t i = 0; i < message->n_signers; i++) {
+		const struct dkim_signer *signer = &message->signers[i];
 		struct str value;
-		if (!options->remove_old_signatures && signed_before(message, &message->signers[i]))
+		if (!repeat && signed_before(message, signer))
 			continue;
 		if (!dkim_sign_end(message->signings[i], &value)) {
 			message->signing_failure = arena_printf(message->arena, "signing failed (s=%.*s, d=%.*s)",
-				STR_ARG(message->signers[i].selector), STR_ARG(message->signers[i].domain));
+				STR_ARG(signer->selector), STR_ARG(signer->domain));
 			continue;
 		}
-		insertions[n++] = (struct verdict_insertion){STR("DKIM-Signature"), value};
-		message->signed_by[findings->n_signatures_added++] = message->signers[i];
+		insert(message, STR("DKIM-Signature"), value);
+		message->signed_by[message->findings.n_signatures_added++] = *signer;
 	}
+}
+
+static void write_results(struct auth_message *message, struct str queue_id)
+{
+	struct auth_findings *findings = &message->findings;
+	const struct auth_options *options = &message->runtime->auth;
+	const struct auth_envelope *envelope = &message->envelope;
 	bool results = findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL);
-	if (options->software_header && (n > 0 || results))
-		insertions[n++] = (struct verdict_insertion){STR("DKIM-Filter"), software_value(message, queue_id)};
+	if (options->software_header && (message->verdict.n_insertions > 0 || results))
+		insert(message, STR("DKIM-Filter"), software_value(message, queue_id));
 	if (options->received_spf && findings->spf_evaluated)
-		insertions[n++] = (struct verdict_insertion){
-			STR("Received-SPF"), field_received_spf(message->arena, options, findings, &message->envelope)};
-	if (results) {
-		findings->results_value = field_results(message->arena, options, findings, &message->envelope);
-		insertions[n++] = (struct verdict_insertion){STR("Authentication-Results"), findings->results_value};
-	}
-	message->verdict.insertions = insertions;
-	message->verdict.n_insertions = n;
+		insert(message, STR("Received-SPF"), field_received_spf(message->arena, options, findings, envelope));
+	if (!results)
+		return;
+	findings->results_value =
+		field_results(message->arena, options, findings, envelope, message->verdict.disposition);
+	insert(message, STR("Authentication-Results"), findings->results_value);
 }
 
 static void conclude(struct auth_message *message, struct str queue_id)
@@ -431,7 +442,7 @@ static void conclude(struct auth_message *message, struct str queue_id)
 	const struct auth_options *options = &message->runtime->auth;
 	const struct author *author = &message->findings.author;
 	find_deletions(message);
-	write_fields(message, queue_id);
+	write_signatures(message);
 	struct policy_input input = {
 		.findings = &message->findings,
 		.headers = &message->headers,
@@ -451,6 +462,7 @@ static void conclude(struct auth_message *message, struct str queue_id)
 		.queue_id = queue_id,
 	};
 	policy_decide(message->arena, options, &input, &message->verdict, &line.reason);
+	write_results(message, queue_id);
 	if (message->not_allowed || (options->log_why && message->origin.may_sign))
 		line.unsigned_why = message->unsigned_why;
 	message->verdict.log_line = logline_write(message->arena, &line);

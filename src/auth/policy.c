@@ -19,6 +19,21 @@ const char *verdict_action_text(enum verdict_action action)
 	return "accept";
 }
 
+const char *override_type_text(enum override_type type)
+{
+	switch (type) {
+	case OVERRIDE_LOCAL_POLICY:
+		return "local_policy";
+	case OVERRIDE_MAILING_LIST:
+		return "mailing_list";
+	case OVERRIDE_POLICY_TEST_MODE:
+		return "policy_test_mode";
+	case OVERRIDE_TRUSTED_FORWARDER:
+		return "trusted_forwarder";
+	}
+	return "local_policy";
+}
+
 /* Class and enhanced code must agree, or Sendmail replaces the text by "Command rejected". */
 static void reply(
 	struct verdict *verdict, enum verdict_action action, struct str code, struct str enhanced, struct str text)
@@ -92,44 +107,113 @@ static struct str reject_text(struct arena *arena, const struct auth_options *op
 	return buf_str(&text);
 }
 
-static void decide_dmarc(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
-	struct verdict *verdict, struct str *ret_reason)
+/* ---- DMARC ---- */
+
+static void add_override(struct verdict *verdict, enum override_type type, struct str comment)
 {
-	const struct auth_findings *findings = input->findings;
-	const struct dmarc_result *dmarc = &findings->dmarc;
-	enum dmarc_policy policy = dmarc->disposition;
+	verdict->overrides[verdict->n_overrides++] = (struct verdict_override){type, comment};
+}
+
+/* What the author's domain asks for. */
+static enum dmarc_policy policy_asked_for(const struct dmarc_result *dmarc)
+{
 	/* What would be done if the missing answer were a bad one; where the policy itself is missing, the strictest.
 	 */
 	if (dmarc->status == DMARC_TEMPERROR)
-		policy = dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
+		return dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
 	/* A From that cannot be read with certainty must not be a way round the policy of a domain that it names. */
 	if (dmarc->status == DMARC_PERMERROR)
-		policy = dmarc->policy;
-	enum verdict_action action = action_for(options, policy);
-	if (action == VERDICT_ACCEPT)
-		return;
-	if (input->author_ignored) {
+		return dmarc->policy;
+	return dmarc->disposition;
+}
+
+/* Whom the policy is not for at all. *ret_reason is for the log */
+static bool is_excused(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
+	struct verdict *verdict, struct str *ret_reason)
+{
+	if (!options->enforce) {
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("monitoring only"));
+		*ret_reason = STR("Enforce is no, so the DMARC policy is not applied");
+	} else if (input->author_ignored) {
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("the author is exempt"));
 		*ret_reason = STR("the author is in IgnoreMailFrom, so the DMARC policy is not applied");
-		return;
+	} else if (input->forwarder.n > 0) {
+		add_override(verdict, input->from_list ? OVERRIDE_MAILING_LIST : OVERRIDE_TRUSTED_FORWARDER,
+			input->forwarder);
+		*ret_reason = arena_printf(
+			arena, "forwarded by %.*s, so the DMARC policy is not applied", STR_ARG(input->forwarder));
 	}
-	if (dns_might_have_helped(findings)) {
+	return verdict->n_overrides > 0;
+}
+
+static void note_difference(enum dmarc_policy asked, enum verdict_action action, struct verdict *verdict)
+{
+	if (action == VERDICT_ACCEPT)
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("delivered, marked as failed"));
+	else if (action == VERDICT_QUARANTINE && asked == DMARC_P_REJECT)
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("reject is treated as quarantine"));
+	else if (action == VERDICT_REJECT && asked == DMARC_P_QUARANTINE)
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("quarantine is treated as reject"));
+}
+
+/* What DMARC alone does, and by whose word; *ret_reason where the log should tell why it is less than was asked for. */
+static enum verdict_action decide_dmarc(struct arena *arena, const struct auth_options *options,
+	const struct policy_input *input, struct verdict *verdict, struct str *ret_reason)
+{
+	const struct dmarc_result *dmarc = &input->findings->dmarc;
+	enum dmarc_policy asked = policy_asked_for(dmarc);
+	enum verdict_action action = action_for(options, asked);
+	struct str excuse;
+	if (asked == DMARC_POLICY_UNSET || asked == DMARC_P_NONE)
+		return VERDICT_ACCEPT;
+	if (is_excused(arena, options, input, verdict, &excuse)) {
+		if (action != VERDICT_ACCEPT)
+			*ret_reason = excuse;
+		return VERDICT_ACCEPT;
+	}
+	if (action != VERDICT_ACCEPT && dns_might_have_helped(input->findings)) {
 		*ret_reason = arena_printf(arena, "the DNS did not answer what the DMARC result of %.*s depends on",
 			STR_ARG(dmarc->author_domain));
 		if (options->on_dns_error == AUTH_ON_ERROR_TEMPFAIL)
-			reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.5"),
-				arena_printf(arena, "DMARC check of %.*s is not possible now, try again later",
-					STR_ARG(dmarc->author_domain)));
-		return;
+			return VERDICT_TEMPFAIL;
+		action = VERDICT_ACCEPT;
 	}
-	if (action == VERDICT_QUARANTINE) {
+	note_difference(asked, action, verdict);
+	return action;
+}
+
+static void apply_dmarc(struct arena *arena, const struct auth_options *options, struct str author_domain,
+	enum verdict_action action, struct verdict *verdict, struct str *ret_reason)
+{
+	if (action == VERDICT_TEMPFAIL) {
+		reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.5"),
+			arena_printf(arena, "DMARC check of %.*s is not possible now, try again later",
+				STR_ARG(author_domain)));
+	} else if (action == VERDICT_QUARANTINE) {
 		verdict->action = VERDICT_QUARANTINE;
 		verdict->quarantine_reason =
-			arena_printf(arena, "quarantined by DMARC policy for %.*s", STR_ARG(dmarc->author_domain));
+			arena_printf(arena, "quarantined by DMARC policy for %.*s", STR_ARG(author_domain));
 		*ret_reason = verdict->quarantine_reason;
-		return;
+	} else if (action == VERDICT_REJECT) {
+		*ret_reason = arena_printf(arena, "rejected by DMARC policy for %.*s", STR_ARG(author_domain));
+		reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"), reject_text(arena, options, author_domain));
 	}
-	*ret_reason = arena_printf(arena, "rejected by DMARC policy for %.*s", STR_ARG(dmarc->author_domain));
-	reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"), reject_text(arena, options, dmarc->author_domain));
+}
+
+/* Disposition and overrides are told to the domain whatever else becomes of the message (RFC 9990 section 3.1). */
+static enum verdict_action judge_dmarc(struct arena *arena, const struct auth_options *options,
+	const struct policy_input *input, struct verdict *verdict, struct str *ret_reason)
+{
+	const struct dmarc_result *dmarc = &input->findings->dmarc;
+	enum verdict_action action = decide_dmarc(arena, options, input, verdict, ret_reason);
+	if (dmarc->status == DMARC_TEMPERROR)
+		verdict->n_overrides = 0; /* it was not evaluated to its end */
+	else if (dmarc->status == DMARC_FAIL && dmarc->testing && dmarc->published != dmarc->policy)
+		add_override(verdict, OVERRIDE_POLICY_TEST_MODE, STR("t=y"));
+	verdict->disposition = action == VERDICT_REJECT       ? DMARC_P_REJECT
+			       : action == VERDICT_QUARANTINE ? DMARC_P_QUARANTINE
+							      : DMARC_P_NONE;
+	return action;
 }
 
 /* Carry out what an On- option says; codes of RFC 7372 section 3.1. */
@@ -267,12 +351,35 @@ static void decide_headers(struct arena *arena, const struct auth_options *optio
 	reply(verdict, VERDICT_REJECT, STR("550"), STR("5.6.0"), *ret_reason);
 }
 
+static bool is_open(const struct verdict *verdict)
+{
+	return verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
+}
+
+static void enforce(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
+	enum verdict_action dmarc, struct verdict *verdict, struct str *ret_reason)
+{
+	const struct auth_findings *findings = input->findings;
+	decide_headers(arena, options, input, verdict, ret_reason);
+	if (is_open(verdict))
+		apply_dmarc(arena, options, findings->dmarc.author_domain, dmarc, verdict, ret_reason);
+	/* A forwarder breaks SPF, a list signatures as well. */
+	if (input->forwarder.n > 0)
+		return;
+	if (is_open(verdict) && findings->dkim_verified && !input->author_exempt)
+		decide_dkim(options, findings, verdict, ret_reason);
+	if (is_open(verdict) && findings->spf_evaluated)
+		decide_spf(arena, options, findings, verdict, ret_reason);
+}
+
 void policy_decide(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
 	struct verdict *verdict, struct str *ret_reason)
 {
 	const struct auth_findings *findings = input->findings;
 	*ret_reason = STR("");
 	verdict->action = VERDICT_ACCEPT;
+	verdict->disposition = DMARC_P_NONE;
+	verdict->n_overrides = 0;
 	/* A field that was not kept may be a forged result of ours: nothing unread may pass. */
 	if (input->headers->dropped > 0) {
 		*ret_reason = arena_printf(arena, "header section is over the limit of %zu fields or %zu bytes",
@@ -284,15 +391,11 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 		decide_signing(options, input, verdict, ret_reason);
 		return;
 	}
-	if (!findings->judged || !options->enforce)
+	if (!findings->judged)
 		return;
-	decide_headers(arena, options, input, verdict, ret_reason);
-	if (verdict->action == VERDICT_ACCEPT && findings->dmarc_evaluated)
-		decide_dmarc(arena, options, input, verdict, ret_reason);
-	bool open = verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
-	if (open && findings->dkim_verified && !input->author_exempt)
-		decide_dkim(options, findings, verdict, ret_reason);
-	open = verdict->action == VERDICT_ACCEPT || verdict->action == VERDICT_QUARANTINE;
-	if (open && findings->spf_evaluated)
-		decide_spf(arena, options, findings, verdict, ret_reason);
+	enum verdict_action dmarc = VERDICT_ACCEPT;
+	if (findings->dmarc_evaluated)
+		dmarc = judge_dmarc(arena, options, input, verdict, ret_reason);
+	if (options->enforce)
+		enforce(arena, options, input, dmarc, verdict, ret_reason);
 }

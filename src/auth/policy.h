@@ -13,10 +13,12 @@ struct policy_input {
 	struct str signing_failure; /* why */
 	bool author_exempt;         /* ExemptDomains */
 	bool author_ignored;        /* IgnoreMailFrom */
+	struct str forwarder;       /* whom we trust to have forwarded it, host or domain; empty: nobody */
+	bool from_list;             /* it came by a mailing list */
 };
 
-/** Fills action, reply and quarantine_reason of @ret_verdict; *ret_reason (in @arena) is what the log says, empty for a
- * plain accept. */
+/** Fills action, reply, quarantine_reason, disposition and overrides of @ret_verdict; *ret_reason (in @arena) is what
+ * the log says, empty for a plain accept. */
 void policy_decide(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
 	struct verdict *ret_verdict, struct str *ret_reason);
 

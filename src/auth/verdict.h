@@ -6,6 +6,7 @@
 #define TRIMILTER_AUTH_VERDICT_H
 
 #include "base/str.h"
+#include "dmarc/dmarc.h"
 
 enum verdict_action { VERDICT_ACCEPT, VERDICT_REJECT, VERDICT_TEMPFAIL, VERDICT_QUARANTINE, VERDICT_DISCARD };
 
@@ -23,8 +24,31 @@ struct verdict_insertion {
 	struct str value; /* begins with the space behind the colon; folded with "\n\t" */
 };
 
+/** Why something else was done than the author's domain asks for; RFC 9990 section 3.1.6. */
+enum override_type {
+	OVERRIDE_LOCAL_POLICY,
+	OVERRIDE_MAILING_LIST,
+	OVERRIDE_POLICY_TEST_MODE,
+	OVERRIDE_TRUSTED_FORWARDER
+};
+
+const char *override_type_text(enum override_type type); /* "local_policy" ... as in aggregate reports */
+
+struct verdict_override {
+	enum override_type type;
+	struct str comment; /* for the domain's owner to read: it tells nothing of ours but what was done; US-ASCII */
+};
+
+/** t=y takes one step off, and what is left may be overridden as well. */
+#define VERDICT_OVERRIDES_MAX 2
+
 struct verdict {
 	enum verdict_action action;
+	/* What DMARC alone did to the message, whatever else refuses it; P_NONE where it did nothing. */
+	enum dmarc_policy disposition;
+	/* Not empty where DMARC failed and disposition is not the published policy. */
+	struct verdict_override overrides[VERDICT_OVERRIDES_MAX];
+	size_t n_overrides;
 	/* For REJECT and TEMPFAIL; empty otherwise. */
 	struct str reply_code;        /* "550" */
 	struct str enhanced_code;     /* "5.7.1" */

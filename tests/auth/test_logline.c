@@ -34,13 +34,15 @@ static void a_line_tells_all_and_cannot_be_forged(void **state)
 		.author = {.domains = domains, .n_domains = 1},
 		.n_results_removed = 3,
 	};
-	struct verdict verdict = {.action = VERDICT_ACCEPT};
+	struct verdict verdict = {
+		.action = VERDICT_ACCEPT, .overrides = {{OVERRIDE_MAILING_LIST, STR("")}}, .n_overrides = 1};
 	struct logline_input input = {
 		.findings = &findings, .envelope = &envelope, .verdict = &verdict, .queue_id = STR("4F2X")};
 	check_str("line", logline_write(arena, &input),
 		"4F2X: client=mail.example.net[192.0.2.1] from=\"<a action=accept\\\"\\\\\\x0A@example.com>\" "
 		"header_from=example.com origin=outside spf=softfail dkim=pass:example.com/s1,fail:example.org/s2 "
-		"dkim_reason=\"body hash did not verify\" dmarc=pass policy=reject removed_results=3 action=accept");
+		"dkim_reason=\"body hash did not verify\" dmarc=pass policy=reject removed_results=3 action=accept "
+		"override=mailing_list");
 	arena_free(arena);
 }
 

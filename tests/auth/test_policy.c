@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include "auth/policy.h"
+#include "base/buf.h"
 
 enum option {
 	DEFAULTS = 0,
@@ -86,8 +87,8 @@ static const struct row rows[] = {
 		"evil.example", DKIM_TEMPERROR, "notexample.com", VERDICT_REJECT, "550 5.7.1", DMARC_POLICY_UNSET},
 	{"permerror is no ground for rejection", REJECT | HOLD, DMARC_PERMERROR, DMARC_P_NONE, SPF_NONE, "", DKIM_NONE,
 		"", VERDICT_ACCEPT, NULL, DMARC_POLICY_UNSET},
-	{"a second From field is no way round p=reject", REJECT, DMARC_PERMERROR, DMARC_P_NONE, SPF_PASS, "evil.example",
-		DKIM_NONE, "", VERDICT_REJECT, "550 5.7.1", DMARC_P_REJECT},
+	{"a second From field is no way round p=reject", REJECT, DMARC_PERMERROR, DMARC_P_NONE, SPF_PASS,
+		"evil.example", DKIM_NONE, "", VERDICT_REJECT, "550 5.7.1", DMARC_P_REJECT},
 	{"nor round p=quarantine", HOLD, DMARC_PERMERROR, DMARC_P_NONE, SPF_PASS, "evil.example", DKIM_NONE, "",
 		VERDICT_QUARANTINE, NULL, DMARC_P_QUARANTINE},
 	{"no policy found", REJECT | HOLD, DMARC_NONE, DMARC_P_NONE, SPF_FAIL, "example.com", DKIM_NONE, "",
@@ -293,6 +294,125 @@ static void the_policy_of_some_is_not_applied(void **state)
 	arena_free(arena);
 }
 
+/* RFC 9990 section 3.1.1.9: where DMARC failed and the published policy was not applied, the report says why. */
+static void what_is_done_otherwise_is_told(void **state)
+{
+	(void)state;
+	enum { IGNORED = 1, FORWARDED = 2, BY_LIST = 4, DNS_SILENT = 8 };
+	static const struct {
+		const char *what;
+		int options, why;
+		enum dmarc_status status;
+		enum dmarc_policy published, policy; /* before and after t=y */
+		enum verdict_action action;
+		const char *told; /* disposition, then the overrides */
+	} cases[] = {
+		{"done as asked", REJECT, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_REJECT, "reject"},
+		{"held as asked", HOLD, 0, DMARC_FAIL, DMARC_P_QUARANTINE, DMARC_P_QUARANTINE, VERDICT_QUARANTINE,
+			"quarantine"},
+		{"nothing is asked for", REJECT, 0, DMARC_FAIL, DMARC_P_NONE, DMARC_P_NONE, VERDICT_ACCEPT, "none"},
+		{"a pass", REJECT, FORWARDED, DMARC_PASS, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_ACCEPT, "none"},
+		{"no RejectFailures", HOLD, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_QUARANTINE,
+			"quarantine, local_policy: reject is treated as quarantine"},
+		{"nothing but the field", DEFAULTS, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_ACCEPT,
+			"none, local_policy: delivered, marked as failed"},
+		{"QuarantineAction reject", QREJECT, 0, DMARC_FAIL, DMARC_P_QUARANTINE, DMARC_P_QUARANTINE,
+			VERDICT_REJECT, "reject, local_policy: quarantine is treated as reject"},
+		{"QuarantineAction reject is what p=reject wants", QREJECT, 0, DMARC_FAIL, DMARC_P_REJECT,
+			DMARC_P_REJECT, VERDICT_REJECT, "reject"},
+		{"Enforce no", REJECT | MONITOR, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_ACCEPT,
+			"none, local_policy: monitoring only"},
+		{"IgnoreMailFrom", REJECT, IGNORED, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_ACCEPT,
+			"none, local_policy: the author is exempt"},
+		{"a trusted forwarder", REJECT, FORWARDED, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_ACCEPT,
+			"none, trusted_forwarder: fwd.example.net"},
+		{"a list", HOLD, FORWARDED | BY_LIST, DMARC_FAIL, DMARC_P_QUARANTINE, DMARC_P_QUARANTINE,
+			VERDICT_ACCEPT, "none, mailing_list: fwd.example.net"},
+		{"a list that we do not trust", REJECT, BY_LIST, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT,
+			VERDICT_REJECT, "reject"},
+		{"t=y", HOLD, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_QUARANTINE, VERDICT_QUARANTINE,
+			"quarantine, policy_test_mode: t=y"},
+		{"t=y and nothing left", REJECT, 0, DMARC_FAIL, DMARC_P_QUARANTINE, DMARC_P_NONE, VERDICT_ACCEPT,
+			"none, policy_test_mode: t=y"},
+		{"t=y, and less than that", REJECT, 0, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_QUARANTINE, VERDICT_ACCEPT,
+			"none, local_policy: delivered, marked as failed, policy_test_mode: t=y"},
+		{"t=y and a pass", REJECT, 0, DMARC_PASS, DMARC_P_REJECT, DMARC_P_QUARANTINE, VERDICT_ACCEPT, "none"},
+		{"On-DNSError accept", REJECT | DNS_ACCEPT, DNS_SILENT, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT,
+			VERDICT_ACCEPT, "none, local_policy: delivered, marked as failed"},
+		{"deferred: it will come again", REJECT, DNS_SILENT, DMARC_FAIL, DMARC_P_REJECT, DMARC_P_REJECT,
+			VERDICT_TEMPFAIL, "none"},
+		{"temperror is no failure", DEFAULTS, 0, DMARC_TEMPERROR, DMARC_P_REJECT, DMARC_P_REJECT,
+			VERDICT_ACCEPT, "none"},
+		{"a forwarder breaks no second From field", REJECT | NOMULTI, FORWARDED, DMARC_PERMERROR,
+			DMARC_P_REJECT, DMARC_P_REJECT, VERDICT_REJECT, "none, trusted_forwarder: fwd.example.net"},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		bool failed = cases[i].status == DMARC_FAIL;
+		struct auth_findings findings = {
+			.judged = true,
+			.spf_evaluated = true,
+			.spf = {.status = cases[i].why & DNS_SILENT ? SPF_TEMPERROR : SPF_FAIL,
+				.domain = STR("example.com")},
+			.dmarc_evaluated = true,
+			.dmarc = {.status = cases[i].status,
+				.published = cases[i].published,
+				.policy = cases[i].policy,
+				.disposition = failed ? cases[i].policy : DMARC_P_NONE,
+				.testing = cases[i].published != cases[i].policy,
+				.author_domain = STR("example.com")},
+			.author = {.outcome = AUTHOR_ONE, .n_fields = cases[i].status == DMARC_PERMERROR ? 2 : 1},
+		};
+		struct headers headers = {0};
+		struct policy_input input = {
+			.findings = &findings,
+			.headers = &headers,
+			.author_ignored = (cases[i].why & IGNORED) != 0,
+			.forwarder = cases[i].why & FORWARDED ? STR("fwd.example.net") : STR(""),
+			.from_list = (cases[i].why & BY_LIST) != 0,
+		};
+		struct auth_options options = options_of(cases[i].options);
+		struct verdict verdict = {0};
+		decide(arena, &options, &input, &verdict);
+		check_str(cases[i].what, str_of(verdict_action_text(verdict.action)),
+			verdict_action_text(cases[i].action));
+		struct buf told = buf_in(arena);
+		buf_add_cstr(&told, dmarc_policy_text(verdict.disposition));
+		for (size_t k = 0; k < verdict.n_overrides; k++)
+			buf_printf(&told, ", %s: %.*s", override_type_text(verdict.overrides[k].type),
+				STR_ARG(verdict.overrides[k].comment));
+		check_str(cases[i].what, buf_str(&told), cases[i].told);
+	}
+	arena_free(arena);
+}
+
+/* What a forwarder breaks is no ground for refusal, whichever protocol finds it. */
+static void what_a_trusted_forwarder_brings_is_not_refused(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct dkim_result dkim = {.status = DKIM_FAIL};
+	struct auth_findings findings = {.judged = true,
+		.spf_evaluated = true,
+		.spf = {.status = SPF_FAIL},
+		.dkim_verified = true,
+		.dkim = &dkim,
+		.n_dkim = 1};
+	struct headers headers = {0};
+	struct policy_input input = {.findings = &findings, .headers = &headers};
+	struct auth_options bad = {.enforce = true, .on_bad_signature = VERDICT_REJECT};
+	struct auth_options spf = {.enforce = true, .reject_spf = 1u << SPF_FAIL};
+	struct verdict verdict = {0};
+	check_str("stranger", decide(arena, &bad, &input, &verdict), "550 5.7.20");
+	verdict = (struct verdict){0};
+	check_str("stranger", decide(arena, &spf, &input, &verdict), "550 5.7.23");
+	input.forwarder = STR("fwd.example.net");
+	verdict = (struct verdict){0};
+	check_str("forwarder", decide(arena, &bad, &input, &verdict), "");
+	check_str("forwarder", decide(arena, &spf, &input, &verdict), "");
+	arena_free(arena);
+}
+
 static void what_cannot_be_signed_goes_as_the_operator_says(void **state)
 {
 	(void)state;
@@ -404,6 +524,8 @@ int main(void)
 		cmocka_unit_test(signatures_decide_where_the_operator_says_so),
 		cmocka_unit_test(spf_refuses_where_the_operator_says_so),
 		cmocka_unit_test(the_policy_of_some_is_not_applied),
+		cmocka_unit_test(what_is_done_otherwise_is_told),
+		cmocka_unit_test(what_a_trusted_forwarder_brings_is_not_refused),
 		cmocka_unit_test(what_cannot_be_signed_goes_as_the_operator_says),
 		cmocka_unit_test(headers_can_be_required),
 		cmocka_unit_test(what_was_not_read_is_not_let_in),

@@ -341,8 +341,17 @@ static void test_effects(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct effects_port port = {
 			note_delete, note_insert, note_quarantine, note_reply, NULL, rows[i].leading_space};
-		struct verdict verdict = {rows[i].action, STR("550"), STR("5.7.1"), STR("100% no\nline"),
-			STR("50% held\r\n"), deletions, 2, insertions, 2, STR("")};
+		struct verdict verdict = {
+			.action = rows[i].action,
+			.reply_code = STR("550"),
+			.enhanced_code = STR("5.7.1"),
+			.reply_text = STR("100% no\nline"),
+			.quarantine_reason = STR("50% held\r\n"),
+			.deletions = deletions,
+			.n_deletions = 2,
+			.insertions = insertions,
+			.n_insertions = 2,
+		};
 		effects_log[0] = '\0';
 		assert_true(effects_apply(&port, &verdict));
 		assert_string_equal(effects_log, rows[i].done);
