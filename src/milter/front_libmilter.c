@@ -27,9 +27,7 @@
 #include "milter/effects.h"
 #include "milter/service.h"
 #include "milter/session.h"
-
-/* A packet over this size ends the session. Postfix and Sendmail cut header fields far below it (100 KiB, 32 KiB). */
-#define MAX_PACKET ((size_t)1024 * 1024)
+#include "milter/wire.h"
 
 #define ACTIONS (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE)
 /*
@@ -356,7 +354,7 @@ static enum err libmilter_prepare(struct service *service, int listener)
 		return ERR_NOMEM;
 	libmilter->service = service;
 	libmilter->listener = listener;
-	smfi_setmaxdatasize(MAX_PACKET);
+	smfi_setmaxdatasize(WIRE_PACKET_MAX);
 	if (smfi_register(description) != MI_SUCCESS || smfi_setconn(socket) != MI_SUCCESS ||
 		smfi_setbacklog(SOMAXCONN) != MI_SUCCESS || smfi_opensocket(false) != MI_SUCCESS)
 		return ERR_LIBRARY;

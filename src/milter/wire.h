@@ -14,8 +14,11 @@
 #include "base/ip.h"
 #include "base/str.h"
 
-/** Bytes that a packet may have behind its length; Postfix and Sendmail cut fields far below it (100 KiB, 32 KiB). */
-#define WIRE_PACKET_MAX ((size_t)1024 * 1024)
+/**
+ * Bytes that a packet may have behind its length: a field as large as MaximumHeaders lets a whole section be comes
+ * through, so that one beyond it is answered, not cut off. Postfix and Sendmail cut fields far below it (100 KiB, 32 KiB).
+ */
+#define WIRE_PACKET_MAX ((size_t)5 * 1024 * 1024)
 /** A set of macros is kept for as long as its connection: it gets less. */
 #define WIRE_MACROS_MAX ((size_t)64 * 1024)
 

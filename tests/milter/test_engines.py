@@ -221,11 +221,18 @@ class Sequences(Both):
                 self.same((version, what), [*head, *packets, QUIT])
                 self.same((version, what, "no QUIT at the end"), [*head, *packets, packet("Q")[:3] + b"\0\0"])
 
+    def test_long_fields(self):
+        """A field larger than MaximumHeaders still comes through: it is for the session to refuse."""
+        whole = self.same("short", [offer(6), connect(), helo(), *message(1), *message(2), QUIT])
+        for n in (1 << 20, (5 << 20) - 20):
+            long = message(1, [(b"X-Long", b" " + b"a" * n)])
+            self.assertEqual(self.same(n, [offer(6), connect(), helo(), *long, *message(2), QUIT])[-2:], whole[-2:], n)
+
     def test_violations(self):
         begin = [offer(6), connect(), helo(), mail(), rcpt()]
         rows = [packet("Z"), packet("\xff", b"x"), packet("M"), packet("R"), packet("L"), packet("B"), packet("H"), packet("U"),
                 packet("M", b"<a@b>"), packet("R", b"<a@b>"), packet("L", b"a"), packet("L", b"a\0"), packet("L", b"a\0b"),
-                struct.pack("!I", 1024 * 1024 + 2) + b"L", struct.pack("!I", 0xFFFFFFFF) + b"B", b"GET / HTTP/1.0\r\n\r\n"]
+                struct.pack("!I", 5 * 1024 * 1024 + 2) + b"L", struct.pack("!I", 0xFFFFFFFF) + b"B", b"GET / HTTP/1.0\r\n\r\n"]
         for data in rows:
             self.same(data, [*begin, data, QUIT])
         for n in range(0, 40):

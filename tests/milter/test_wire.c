@@ -178,9 +178,9 @@ static void test_sizes(void **state)
 		enum wire_result result;
 	} rows[] = {
 		{"\0\0\0\0Q", WIRE_VIOLATION},
-		{"\0\x10\0\0L", WIRE_INCOMPLETE}, /* 1 MiB */
-		{"\0\x10\0\1L", WIRE_VIOLATION},
-		{"\0\x10\0\1B", WIRE_VIOLATION},
+		{"\0\x50\0\0L", WIRE_INCOMPLETE}, /* 5 MiB */
+		{"\0\x50\0\1L", WIRE_VIOLATION},
+		{"\0\x50\0\1B", WIRE_VIOLATION},
 		{"\xff\xff\xff\xffL", WIRE_VIOLATION},
 		{"\0\1\0\1D", WIRE_INCOMPLETE}, /* 64 KiB of macros */
 		{"\0\1\0\2D", WIRE_VIOLATION},
