@@ -134,7 +134,7 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 	headers_init(&message->headers, arena, options->maximum_headers, options->maximum_header_bytes);
 	message->body = dkim_body_new(arena);
 	if (message->origin.may_verify)
-		message->verifier = dkim_verifier_new(arena, &runtime->dkim_verify, now);
+		message->verifier = dkim_verifier_new(arena, &runtime->dkim_verify, runtime->dkim_keys, now);
 	/* From here on the arena's reset gives back what is held outside of it. */
 	arena_on_reset(arena, drop, message);
 	message->job = job_new(dns, runtime->dns.timeout_ms, &runtime->spf, wake, wake_context);

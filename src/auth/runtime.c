@@ -8,6 +8,9 @@
 #include "base/domain.h"
 #include "tables/hosts.h"
 
+/* The domains that send most of a host's mail; 3 MiB at most. */
+#define PUBLIC_KEYS_MAX 1000
+
 /* Only where gethostname() gives a bare name: the resolver's view (/etc/hosts, mostly) then has the domain. */
 static struct str canonical_name(struct arena *arena, const char *name)
 {
@@ -93,6 +96,19 @@ static void set_defaults(struct runtime *runtime, struct arena *arena)
 	runtime->dns.timeout_ms = 5000;
 }
 
+static void free_keys(void *keys)
+{
+	dkim_keys_free(keys);
+}
+
+static void make_keys(struct runtime *runtime, struct arena *arena)
+{
+	runtime->dkim_keys = dkim_keys_new(PUBLIC_KEYS_MAX);
+	if (runtime->dkim_keys == NULL)
+		arena_fail(arena);
+	arena_on_reset(arena, free_keys, runtime->dkim_keys);
+}
+
 struct runtime *runtime_new(void)
 {
 	struct arena *arena = arena_new(0);
@@ -108,6 +124,7 @@ struct runtime *runtime_new(void)
 	atomic_init(&runtime->references, 1);
 	runtime->arena = arena;
 	set_defaults(runtime, arena);
+	make_keys(runtime, arena);
 	arena_set_boundary(arena, NULL);
 	return runtime;
 }

@@ -1,7 +1,8 @@
 /*
  * Everything that the handling of a message reads: options, keys, tables,
  * suffix list. Immutable and reference-counted; a reload makes a new one and a
- * message keeps the one it started with.
+ * message keeps the one it started with. What changes in it is the store of
+ * public keys that are kept ready, which sees to its threads itself.
  */
 #ifndef TRIMILTER_AUTH_RUNTIME_H
 #define TRIMILTER_AUTH_RUNTIME_H
@@ -9,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "auth/options.h"
-#include "dkim/options.h"
+#include "dkim/dkim.h"
 #include "dmarc/options.h"
 #include "report/options.h"
 #include "spf/options.h"
@@ -22,6 +23,7 @@ struct runtime {
 	struct auth_options auth;
 	struct dkim_verify_options dkim_verify;
 	struct dkim_sign_options dkim_sign;
+	struct dkim_keys *dkim_keys;
 	struct spf_options spf;
 	struct dmarc_options dmarc;
 	struct report_options report;

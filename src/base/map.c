@@ -1,7 +1,6 @@
 #include "base/map.h"
 
-#include <stdint.h>
-#include <sys/random.h>
+#include "base/hash.h"
 
 struct slot {
 	struct str key;
@@ -14,7 +13,6 @@ struct map {
 	struct slot *slots;
 	size_t n_slots; /* a power of two, at most half of it in use */
 	size_t n;
-	uint64_t seed;
 };
 
 struct map *map_new(struct arena *arena)
@@ -23,20 +21,12 @@ struct map *map_new(struct arena *arena)
 	map->arena = arena;
 	map->n_slots = 16;
 	map->slots = ARENA_ARRAY(arena, map->n_slots, struct slot);
-	if (getrandom(&map->seed, sizeof(map->seed), GRND_NONBLOCK) < 0)
-		map->seed = (uint64_t)(uintptr_t)map;
 	return map;
 }
 
-/* FNV-1a from a random start, mixed at the end (splitmix64's finalizer). */
-static uint64_t hash_of(uint64_t seed, struct str key)
+static uint64_t hash_of(struct str key)
 {
-	uint64_t h = seed ^ 0xcbf29ce484222325u;
-	for (size_t i = 0; i < key.n; i++)
-		h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3u;
-	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-	h = (h ^ h >> 27) * 0x94d049bb133111ebu;
-	return h ^ h >> 31;
+	return hash_bytes(hash_key_of_process(), 0, key);
 }
 
 static struct slot *find(const struct map *map, uint64_t hash, struct str key)
@@ -61,7 +51,7 @@ static void grow(struct map *map)
 
 bool map_put(struct map *map, struct str key, void *value)
 {
-	uint64_t hash = hash_of(map->seed, key);
+	uint64_t hash = hash_of(key);
 	if (find(map, hash, key)->value != NULL)
 		return false;
 	if (2 * (map->n + 1) > map->n_slots)
@@ -73,7 +63,7 @@ bool map_put(struct map *map, struct str key, void *value)
 
 void *map_get(const struct map *map, struct str key)
 {
-	return find(map, hash_of(map->seed, key), key)->value;
+	return find(map, hash_of(key), key)->value;
 }
 
 size_t map_count(const struct map *map)

@@ -10,7 +10,7 @@
 
 struct map;
 
-/** @arena is kept for growth; the hash is keyed per map, so that nobody can choose colliding keys. */
+/** @arena is kept for growth; the hash is keyed, so that nobody can choose colliding keys. */
 struct map *map_new(struct arena *arena);
 /** False, and nothing changed, when @key is there already. @value must not be NULL. */
 bool map_put(struct map *map, struct str key, void *value);

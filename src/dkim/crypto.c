@@ -75,7 +75,33 @@ bool sha256_end(struct sha256 *sha256, uint8_t ret_digest[SHA256_SIZE])
 	return !sha256->broken;
 }
 
-/* ---- verifying ---- */
+/* ---- keys ---- */
+
+struct crypto_key {
+	EVP_PKEY *pkey;
+	enum crypto_key_kind kind;
+};
+
+static enum crypto_key_kind kind_of(const EVP_PKEY *pkey)
+{
+	if (EVP_PKEY_is_a(pkey, "RSA"))
+		return CRYPTO_KEY_RSA;
+	return EVP_PKEY_is_a(pkey, "ED25519") ? CRYPTO_KEY_ED25519 : CRYPTO_KEY_OTHER;
+}
+
+/* Takes @pkey over. */
+static struct crypto_key *wrap(EVP_PKEY *pkey)
+{
+	ERR_clear_error();
+	struct crypto_key *key = pkey != NULL ? calloc(1, sizeof(*key)) : NULL;
+	if (key == NULL) {
+		EVP_PKEY_free(pkey);
+		return NULL;
+	}
+	key->pkey = pkey;
+	key->kind = kind_of(pkey);
+	return key;
+}
 
 /*
  * d2i_PUBKEY costs four times the verification itself, so the caller reads
@@ -108,63 +134,16 @@ out:
 	return key;
 }
 
-static bool use_pkcs1_sha256(EVP_PKEY_CTX *context)
+struct crypto_key *crypto_key_from_rsa(struct str modulus, struct str exponent)
 {
-	return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1 &&
-	       EVP_PKEY_CTX_set_signature_md(context, sha256_md()) == 1;
-}
-
-enum crypto_verdict crypto_verify_rsa(
-	struct str modulus, struct str exponent, const uint8_t hash[SHA256_SIZE], struct str signature)
-{
-	enum crypto_verdict verdict = CRYPTO_REFUSED;
 	if (modulus.n > SIGNATURE_MAX || exponent.n > sizeof(uint64_t))
-		return CRYPTO_REFUSED;
-	EVP_PKEY *key = rsa_public_key(modulus, exponent);
-	EVP_PKEY_CTX *context = key != NULL ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
-	if (context != NULL && EVP_PKEY_verify_init(context) == 1 && use_pkcs1_sha256(context)) {
-		int good = EVP_PKEY_verify(context, (const unsigned char *)signature.p, signature.n, hash, SHA256_SIZE);
-		verdict = good == 1 ? CRYPTO_GOOD : CRYPTO_BAD;
-	}
-	EVP_PKEY_CTX_free(context);
-	EVP_PKEY_free(key);
-	ERR_clear_error();
-	return verdict;
-}
-
-enum crypto_verdict crypto_verify_ed25519(
-	const uint8_t key_bytes[ED25519_KEY_SIZE], const uint8_t hash[SHA256_SIZE], struct str signature)
-{
-	enum crypto_verdict verdict = CRYPTO_REFUSED;
-	EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, key_bytes, ED25519_KEY_SIZE);
-	EVP_MD_CTX *context = key != NULL ? EVP_MD_CTX_new() : NULL;
-	if (context != NULL && EVP_DigestVerifyInit_ex(context, NULL, NULL, NULL, NULL, key, NULL) == 1) {
-		int good =
-			EVP_DigestVerify(context, (const unsigned char *)signature.p, signature.n, hash, SHA256_SIZE);
-		verdict = good == 1 ? CRYPTO_GOOD : CRYPTO_BAD;
-	}
-	EVP_MD_CTX_free(context);
-	EVP_PKEY_free(key);
-	ERR_clear_error();
-	return verdict;
-}
-
-/* ---- private keys ---- */
-
-struct crypto_key {
-	EVP_PKEY *pkey;
-};
-
-static struct crypto_key *wrap(EVP_PKEY *pkey)
-{
-	ERR_clear_error();
-	struct crypto_key *key = pkey != NULL ? calloc(1, sizeof(*key)) : NULL;
-	if (key == NULL) {
-		EVP_PKEY_free(pkey);
 		return NULL;
-	}
-	key->pkey = pkey;
-	return key;
+	return wrap(rsa_public_key(modulus, exponent));
+}
+
+struct crypto_key *crypto_key_from_point(const uint8_t point[ED25519_KEY_SIZE])
+{
+	return wrap(EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, point, ED25519_KEY_SIZE));
 }
 
 /* Without a callback OpenSSL would ask for the passphrase on the terminal. */
@@ -214,15 +193,62 @@ void crypto_key_free(struct crypto_key *key)
 
 enum crypto_key_kind crypto_key_kind(const struct crypto_key *key)
 {
-	if (EVP_PKEY_is_a(key->pkey, "RSA"))
-		return CRYPTO_KEY_RSA;
-	return EVP_PKEY_is_a(key->pkey, "ED25519") ? CRYPTO_KEY_ED25519 : CRYPTO_KEY_OTHER;
+	return key->kind;
 }
 
 unsigned crypto_key_bits(const struct crypto_key *key)
 {
 	int bits = EVP_PKEY_get_bits(key->pkey);
 	return bits > 0 ? (unsigned)bits : 0;
+}
+
+static bool use_pkcs1_sha256(EVP_PKEY_CTX *context)
+{
+	return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1 &&
+	       EVP_PKEY_CTX_set_signature_md(context, sha256_md()) == 1;
+}
+
+static enum crypto_verdict verify_rsa(EVP_PKEY *pkey, const uint8_t hash[SHA256_SIZE], struct str signature)
+{
+	enum crypto_verdict verdict = CRYPTO_REFUSED;
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+	if (context != NULL && EVP_PKEY_verify_init(context) == 1 && use_pkcs1_sha256(context)) {
+		int good = EVP_PKEY_verify(context, (const unsigned char *)signature.p, signature.n, hash, SHA256_SIZE);
+		verdict = good == 1 ? CRYPTO_GOOD : CRYPTO_BAD;
+	}
+	EVP_PKEY_CTX_free(context);
+	return verdict;
+}
+
+static enum crypto_verdict verify_ed25519(EVP_PKEY *pkey, const uint8_t hash[SHA256_SIZE], struct str signature)
+{
+	enum crypto_verdict verdict = CRYPTO_REFUSED;
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	if (context != NULL && EVP_DigestVerifyInit_ex(context, NULL, NULL, NULL, NULL, pkey, NULL) == 1) {
+		int good =
+			EVP_DigestVerify(context, (const unsigned char *)signature.p, signature.n, hash, SHA256_SIZE);
+		verdict = good == 1 ? CRYPTO_GOOD : CRYPTO_BAD;
+	}
+	EVP_MD_CTX_free(context);
+	return verdict;
+}
+
+enum crypto_verdict crypto_key_verify(
+	const struct crypto_key *key, const uint8_t hash[SHA256_SIZE], struct str signature)
+{
+	enum crypto_verdict verdict = CRYPTO_REFUSED;
+	switch (key->kind) {
+	case CRYPTO_KEY_RSA:
+		verdict = verify_rsa(key->pkey, hash, signature);
+		break;
+	case CRYPTO_KEY_ED25519:
+		verdict = verify_ed25519(key->pkey, hash, signature);
+		break;
+	case CRYPTO_KEY_OTHER:
+		break;
+	}
+	ERR_clear_error();
+	return verdict;
 }
 
 static bool sign_rsa(EVP_PKEY *pkey, const uint8_t hash[SHA256_SIZE], uint8_t *ret_signature, size_t *ret_n)
@@ -249,7 +275,7 @@ bool crypto_key_sign(
 	const struct crypto_key *key, const uint8_t hash[SHA256_SIZE], uint8_t *ret_signature, size_t *ret_n)
 {
 	bool done = false;
-	switch (crypto_key_kind(key)) {
+	switch (key->kind) {
 	case CRYPTO_KEY_RSA:
 		done = sign_rsa(key->pkey, hash, ret_signature, ret_n);
 		break;
@@ -266,7 +292,7 @@ bool crypto_key_sign(
 bool crypto_key_public(const struct crypto_key *key, uint8_t *out, size_t capacity, size_t *ret_n)
 {
 	*ret_n = capacity;
-	if (crypto_key_kind(key) == CRYPTO_KEY_ED25519)
+	if (key->kind == CRYPTO_KEY_ED25519)
 		return EVP_PKEY_get_raw_public_key(key->pkey, out, ret_n) == 1;
 	unsigned char *der = NULL;
 	int n = i2d_PUBKEY(key->pkey, &der);

@@ -27,27 +27,18 @@ void sha256_add(struct sha256 *sha256, struct str data);
 /** False: OpenSSL failed on the way (no memory); the digest is then not to be used. */
 bool sha256_end(struct sha256 *sha256, uint8_t ret_digest[SHA256_SIZE]);
 
-enum crypto_verdict {
-	CRYPTO_GOOD,
-	CRYPTO_BAD,     /* not made by this key over this hash */
-	CRYPTO_REFUSED, /* OpenSSL does not take the key */
-};
-
-/** @modulus, @exponent  big-endian; the caller has checked their sizes, which bound the work */
-enum crypto_verdict crypto_verify_rsa(
-	struct str modulus, struct str exponent, const uint8_t hash[SHA256_SIZE], struct str signature);
-enum crypto_verdict crypto_verify_ed25519(
-	const uint8_t key[ED25519_KEY_SIZE], const uint8_t hash[SHA256_SIZE], struct str signature);
-
-/* ---- private keys ---- */
+/* ---- keys ---- */
 
 enum crypto_key_kind { CRYPTO_KEY_RSA, CRYPTO_KEY_ED25519, CRYPTO_KEY_OTHER };
 
-/** An EVP_PKEY with a private half; malloc'd. Signing with one from several threads at once is safe. */
+/** An EVP_PKEY; malloc'd. Signing and verifying with one from several threads at once is safe. */
 struct crypto_key;
 
-/** All return NULL where OpenSSL refuses. PEM: the first private key in it; an encrypted one is refused, never asked
- * for. */
+/** Public ones; NULL where OpenSSL refuses or memory is short. @modulus, @exponent: big-endian; the caller has checked
+ * their sizes, which bound the work of verifying. */
+struct crypto_key *crypto_key_from_rsa(struct str modulus, struct str exponent);
+struct crypto_key *crypto_key_from_point(const uint8_t point[ED25519_KEY_SIZE]);
+/** Private ones, NULL likewise. PEM: the first private key in it; an encrypted one is refused, never asked for. */
 struct crypto_key *crypto_key_from_pem(struct str pem);
 struct crypto_key *crypto_key_from_der(struct str der);
 struct crypto_key *crypto_key_from_seed(const uint8_t seed[ED25519_KEY_SIZE]);
@@ -56,7 +47,14 @@ void crypto_key_free(struct crypto_key *key); /* accepts NULL */
 
 enum crypto_key_kind crypto_key_kind(const struct crypto_key *key);
 unsigned crypto_key_bits(const struct crypto_key *key);
-/** Deterministic in both algorithms. @ret_signature has room for SIGNATURE_MAX bytes. */
+enum crypto_verdict {
+	CRYPTO_GOOD,
+	CRYPTO_BAD,     /* not made by this key over this hash */
+	CRYPTO_REFUSED, /* OpenSSL does not take the key, or has no memory */
+};
+enum crypto_verdict crypto_key_verify(
+	const struct crypto_key *key, const uint8_t hash[SHA256_SIZE], struct str signature);
+/** With a private key. Deterministic in both algorithms. @ret_signature has room for SIGNATURE_MAX bytes. */
 bool crypto_key_sign(
 	const struct crypto_key *key, const uint8_t hash[SHA256_SIZE], uint8_t *ret_signature, size_t *ret_n);
 /** SubjectPublicKeyInfo (RSA), the 32 bytes (Ed25519). At most @capacity bytes. */

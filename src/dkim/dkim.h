@@ -7,7 +7,8 @@
  * whoever needs it; body chunks feed them; at the end each signature is judged
  * over the answers at hand.
  *
- * Pure: no I/O; the clock is an argument. One message belongs to one thread at a time.
+ * Pure: no I/O; the clock is an argument. One message belongs to one thread at a time. Messages share nothing but the
+ * public keys that are kept ready, if they are given the same struct dkim_keys.
  */
 #ifndef TRIMILTER_DKIM_DKIM_H
 #define TRIMILTER_DKIM_DKIM_H
@@ -59,10 +60,22 @@ void dkim_body_end(struct dkim_body *body);
 
 /* ---- verifying ---- */
 
+/** Public keys made ready for earlier messages, by the text of their record. Thread-safe, but for its end. */
+struct dkim_keys;
+
+/** @maximum  that are kept, of 3 KiB each; those unused for longest go. NULL: out of memory. */
+struct dkim_keys *dkim_keys_new(size_t maximum);
+/** When no verifier has it any more, though its arena may still be there. Accepts NULL. */
+void dkim_keys_free(struct dkim_keys *keys);
+
 struct dkim_verifier;
 
-/** @now  seconds since 1970 */
-struct dkim_verifier *dkim_verifier_new(struct arena *arena, const struct dkim_verify_options *options, int64_t now);
+/**
+ * @keys  borrowed; NULL: none are kept
+ * @now   seconds since 1970
+ */
+struct dkim_verifier *dkim_verifier_new(
+	struct arena *arena, const struct dkim_verify_options *options, struct dkim_keys *keys, int64_t now);
 
 /**
  * A DKIM-Signature field has arrived; @field must live as long as the verifier (it is in the header store).

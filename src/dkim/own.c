@@ -3,7 +3,7 @@
  */
 #include "dkim/body.h"
 #include "dkim/header_hash.h"
-#include "dkim/key.h"
+#include "dkim/private_key.h"
 #include "dkim/signature.h"
 
 /* The field says d= and s= as we write them: asked first, as it costs next to nothing. */
@@ -23,25 +23,16 @@ static bool covers_body(const struct dkim_signature *signature, const struct dki
 }
 
 static bool covers_headers(struct arena *arena, const struct dkim_signature *signature,
-	const struct header_field *field, const struct headers *headers, const struct dkim_signer *signer)
+	const struct header_field *field, const struct headers *headers, const struct dkim_private_key *key)
 {
 	struct header_hash hash;
-	struct dkim_key key;
 	uint8_t digest[SHA256_SIZE];
-	dkim_key_parse(arena, dkim_key_record(arena, signer->key, STR("")), &key);
-	if (key.status != DKIM_PASS || key.type != signature->key_type)
+	if (dkim_private_key_type(key) != signature->key_type)
 		return false;
 	header_hash_begin(
 		&hash, sha256_new(arena), signature->header_canonicalization, headers, signature->header_names, field);
-	if (!header_hash_end(&hash, field->name, field->value, digest))
-		return false;
-	switch (key.type) {
-	case DKIM_KEY_RSA:
-		return crypto_verify_rsa(key.modulus, key.exponent, digest, signature->signature) == CRYPTO_GOOD;
-	case DKIM_KEY_ED25519:
-		return crypto_verify_ed25519(key.point, digest, signature->signature) == CRYPTO_GOOD;
-	}
-	return false;
+	return header_hash_end(&hash, field->name, field->value, digest) &&
+	       crypto_key_verify(dkim_private_key_crypto(key), digest, signature->signature) == CRYPTO_GOOD;
 }
 
 bool dkim_signed_by(struct arena *arena, const struct header_field *field, const struct headers *headers,
@@ -54,5 +45,5 @@ bool dkim_signed_by(struct arena *arena, const struct header_field *field, const
 	dkim_signature_parse(arena, field->value, INT64_MAX, 0, &signature);
 	return signature.problem == NULL && str_eq(signature.domain, signer->domain) &&
 	       str_eq(signature.selector, signer->selector) && covers_body(&signature, body) &&
-	       covers_headers(arena, &signature, field, headers, signer);
+	       covers_headers(arena, &signature, field, headers, signer->key);
 }

@@ -1,6 +1,6 @@
 #include "dkim/body.h"
 #include "dkim/header_hash.h"
-#include "dkim/key.h"
+#include "dkim/public_key.h"
 #include "dkim/signature.h"
 
 /* Fields beyond these are not even parsed; no genuine message comes near. */
@@ -21,6 +21,7 @@ struct verification {
 struct dkim_verifier {
 	struct arena *arena;
 	const struct dkim_verify_options *options;
+	struct dkim_keys *keys;
 	int64_t now;
 	struct verification *verifications; /* at most PARSED_MAX, the first of the results */
 	size_t n_verifications, verifications_capacity;
@@ -50,11 +51,13 @@ const char *dkim_status_text(enum dkim_status status)
 	return "none";
 }
 
-struct dkim_verifier *dkim_verifier_new(struct arena *arena, const struct dkim_verify_options *options, int64_t now)
+struct dkim_verifier *dkim_verifier_new(
+	struct arena *arena, const struct dkim_verify_options *options, struct dkim_keys *keys, int64_t now)
 {
 	struct dkim_verifier *verifier = ARENA_NEW(arena, struct dkim_verifier);
 	verifier->arena = arena;
 	verifier->options = options;
+	verifier->keys = keys;
 	verifier->now = now;
 	return verifier;
 }
@@ -177,18 +180,11 @@ static const char *compare_body(const struct verification *verification, enum dk
 }
 
 static const char *compare_signature(
-	const struct verification *verification, const struct dkim_key *key, enum dkim_status *ret_status)
+	const struct verification *verification, const struct dkim_public_key *key, enum dkim_status *ret_status)
 {
 	enum crypto_verdict verdict = CRYPTO_REFUSED;
-	struct str signature = verification->signature.signature;
-	switch (key->type) {
-	case DKIM_KEY_RSA:
-		verdict = crypto_verify_rsa(key->modulus, key->exponent, verification->header_hash, signature);
-		break;
-	case DKIM_KEY_ED25519:
-		verdict = crypto_verify_ed25519(key->point, verification->header_hash, signature);
-		break;
-	}
+	if (key->crypto != NULL)
+		verdict = crypto_key_verify(key->crypto, verification->header_hash, verification->signature.signature);
 	switch (verdict) {
 	case CRYPTO_GOOD:
 		*ret_status = DKIM_PASS;
@@ -224,20 +220,19 @@ static const char *check_key(const struct dkim_verifier *verifier, const struct 
 static void judge_with_record(const struct dkim_verifier *verifier, const struct verification *verification,
 	struct str record, struct dkim_result *result)
 {
-	struct dkim_key key;
 	enum dkim_status status;
-	dkim_key_parse(verifier->arena, record, &key);
-	const char *reason = check_key(verifier, &verification->signature, &key, &status);
+	const struct dkim_public_key *key = dkim_public_key_get(verifier->keys, verifier->arena, record);
+	const char *reason = check_key(verifier, &verification->signature, &key->record, &status);
 	if (reason == NULL)
 		reason = compare_body(verification, &status);
 	if (reason == NULL)
-		reason = compare_signature(verification, &key, &status);
+		reason = compare_signature(verification, key, &status);
 	settle(result, status, reason);
-	result->key_bits = key.bits;
-	result->key_testing = key.testing;
+	result->key_bits = key->record.bits;
+	result->key_testing = key->record.testing;
 	result->partial_body = verification->body_hash->exceeded;
 	result->counts = status == DKIM_PASS && (!result->partial_body || verifier->options->allow_partial_body) &&
-			 (!key.testing || !verifier->options->strict_test_mode);
+			 (!key->record.testing || !verifier->options->strict_test_mode);
 }
 
 /* Of several records the one that got furthest tells most. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "dns/hash.h"
+#include "base/hash.h"
 
 #define SHARDS_MAX 16
 #define SHARD_BYTES_MIN ((size_t)64 * 1024) /* small caches have fewer shards, so that one large answer still fits */

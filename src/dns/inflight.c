@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "dns/hash.h"
+#include "base/hash.h"
 
 #define BUCKETS 4096 /* as many as questions may be in flight by default */
 

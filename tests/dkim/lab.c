@@ -87,7 +87,7 @@ bool lab_verify(struct lab *lab, struct str message)
 	struct headers headers;
 	struct str body_text, key_name;
 	struct dkim_body *body = dkim_body_new(lab->arena);
-	struct dkim_verifier *verifier = dkim_verifier_new(lab->arena, &lab->verify_options, lab->now);
+	struct dkim_verifier *verifier = dkim_verifier_new(lab->arena, &lab->verify_options, lab->keys, lab->now);
 	struct answers *answers = answers_new(lab->arena);
 	struct dns_question question;
 	lab->n_early = 0;

@@ -16,6 +16,7 @@ struct lab {
 	int64_t now;
 	size_t chunk; /* bytes per dkim_body_add(), 0: all at once */
 	struct dkim_verify_options verify_options;
+	struct dkim_keys *keys; /* NULL: none are kept */
 	const struct lab_record *zone;
 	size_t n_zone;
 	const struct str *authors;

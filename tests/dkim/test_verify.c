@@ -399,7 +399,7 @@ static void test_dropped_fields(void **state)
 	const struct dkim_result *results;
 	size_t n;
 	headers_init(&headers, arena, 2, 10000);
-	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, 1528637909);
+	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, NULL, 1528637909);
 	const struct header_field *field = headers_add(&headers, STR("DKIM-Signature"), STR(RFC8463_RSA_FIELD));
 	dkim_verifier_add(verifier, field, &key_name);
 	assert_true(str_eq(key_name, STR(RFC8463_RSA_KEY_NAME)));
@@ -425,7 +425,7 @@ static void test_answers_in_rounds(void **state)
 	size_t n;
 	headers_init(&headers, arena, 100, 10000);
 	headers_split(&headers, lab_crlf(arena, RFC8463_MESSAGE), &body_text);
-	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, 1528637909);
+	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, NULL, 1528637909);
 	dkim_verifier_add(verifier, &headers.fields[0], &key_name);
 	dkim_verifier_add(verifier, &headers.fields[1], &key_name);
 	struct dkim_body *body = dkim_body_new(arena);

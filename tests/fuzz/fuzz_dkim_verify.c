@@ -22,7 +22,7 @@ static enum dkim_status verify(
 {
 	static const struct dkim_verify_options options = {
 		.minimum_key_bits = 1024, .maximum_signatures = 10, .clock_drift = 300};
-	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, NOW);
+	struct dkim_verifier *verifier = dkim_verifier_new(arena, &options, NULL, NOW);
 	struct answers *answers = answers_new(arena);
 	struct dkim_body *body = dkim_body_new(arena);
 	const struct dkim_result *results;

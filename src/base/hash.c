@@ -1,5 +1,6 @@
-#include "dns/hash.h"
+#include "base/hash.h"
 
+#include <pthread.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -16,6 +17,20 @@ void hash_key_init(struct hash_key *key)
 	clock_gettime(CLOCK_REALTIME, &now);
 	key->words[0] = (uint64_t)(uintptr_t)key ^ (uint64_t)now.tv_nsec << 32;
 	key->words[1] = (uint64_t)(uintptr_t)&now ^ (uint64_t)now.tv_sec;
+}
+
+static pthread_once_t made = PTHREAD_ONCE_INIT;
+static struct hash_key of_process; /* constant once it is made */
+
+static void make_key_of_process(void)
+{
+	hash_key_init(&of_process);
+}
+
+const struct hash_key *hash_key_of_process(void)
+{
+	pthread_once(&made, make_key_of_process);
+	return &of_process;
 }
 
 static inline uint64_t rotate(uint64_t x, unsigned bits)
