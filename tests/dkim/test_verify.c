@@ -413,6 +413,34 @@ static void test_dropped_fields(void **state)
 	arena_free(arena);
 }
 
+/* A key that is kept ready from an earlier message proves as much of the next as a new one, and no more. */
+static void test_kept_keys(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct lab lab;
+	lab_init(&lab, arena);
+	lab.zone = rfc_zone;
+	lab.n_zone = N(rfc_zone);
+	lab.keys = dkim_keys_new(2);
+	struct str message = lab_crlf(arena, RFC8463_MESSAGE);
+	struct buf forged = buf_in(arena);
+	buf_add_cstr(&forged, "From: Someone Else <joe@football.example.com>\r\n");
+	buf_add(&forged, message);
+	for (int i = 0; i < 3; i++) {
+		assert_true(lab_verify(&lab, message));
+		assert_result(&lab.results[0], DKIM_PASS, NULL, "Ed25519");
+		assert_int_equal(lab.results[0].key_bits, 256);
+		assert_result(&lab.results[1], DKIM_PASS, NULL, "RSA");
+		assert_int_equal(lab.results[1].key_bits, 1024);
+		assert_true(lab_verify(&lab, buf_str(&forged)));
+		assert_result(&lab.results[0], DKIM_FAIL, "signature did not verify", "Ed25519, forged");
+		assert_result(&lab.results[1], DKIM_FAIL, "signature did not verify", "RSA, forged");
+	}
+	arena_free(arena);
+	dkim_keys_free(lab.keys);
+}
+
 /* Signatures whose keys are there are judged once; the others when theirs come. */
 static void test_answers_in_rounds(void **state)
 {
@@ -457,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_many_signatures),
 		cmocka_unit_test(test_large_headers),
 		cmocka_unit_test(test_dropped_fields),
+		cmocka_unit_test(test_kept_keys),
 		cmocka_unit_test(test_answers_in_rounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
