@@ -40,11 +40,16 @@ enum err mail_write(struct arena *arena, const struct mail *mail, struct runtime
 struct str mail_verp(struct arena *arena, struct str address, struct str recipient);
 bool mail_verp_parse(struct arena *arena, struct str address, struct str sender, struct str *ret_recipient);
 
-enum mail_outcome { MAIL_ACCEPTED, MAIL_LATER, MAIL_REFUSED };
+enum mail_outcome {
+	MAIL_ACCEPTED,
+	MAIL_LATER,       /* this message, or this recipient, not now */
+	MAIL_REFUSED,     /* never */
+	MAIL_UNREACHABLE, /* no server, or none that answers in time: others would fare no better now */
+};
 
 /**
  * By SMTP to smtp_host, or through ReportCommand. Blocks, at most @timeout seconds.
- * *ret_note: the server's answer, or what went wrong, in @arena.
+ * *ret_note: the server's answer, or what went wrong, in @arena; printable, one line.
  */
 enum mail_outcome mail_submit(struct arena *arena, const struct report_options *options, const struct mail *mail,
 	struct str text, unsigned timeout, struct str *ret_note);

@@ -71,10 +71,13 @@ struct store_row {
 enum err store_rows(
 	struct store *store, int64_t batch, bool (*visit)(void *context, const struct store_row *row), void *context);
 
-/** A finished report. */
+/**
+ * A finished report. A failure report is kept here too, so that it is delivered, tried again and listed like others:
+ * batch 0, report_id its Message-ID, file_name empty, data the message as it will be sent, one destination.
+ */
 struct store_report {
 	int64_t id;
-	int64_t batch;
+	int64_t batch;        /* 0: a failure report */
 	struct str report_id; /* RFC 9990 section 3.5.1 */
 	struct str domain;    /* policy domain */
 	int64_t begin, end;
@@ -84,8 +87,11 @@ struct store_report {
 	struct str subject;
 	struct str data; /* gzip; empty in lists */
 };
-/** Keep a report and its destinations in one step; the batch counts as reported. A batch may have several (split by
- * size). */
+/**
+ * Keep a report and its destinations in one step (within the caller's transaction where one is open); with the last of
+ * its batch the batch counts as reported. A batch may have several (split by size), or one with empty data where nobody
+ * gets it; such a report is never made pending.
+ */
 struct store_destination {
 	struct str address;
 	int64_t not_before;  /* jitter */
@@ -97,7 +103,7 @@ enum err store_add_report(struct store *store, const struct store_report *report
 enum store_delivery_state { STORE_PENDING, STORE_SENT, STORE_REFUSED, STORE_EXPIRED };
 struct store_delivery {
 	int64_t id;
-	int64_t report; /* 0: a failure report */
+	int64_t report;
 	struct str address;
 	enum store_delivery_state state;
 	unsigned attempts;
