@@ -14,6 +14,7 @@ struct milter_options {
 	struct str socket;          /* Socket, normalised: "inet:PORT@HOST", "inet6:PORT@HOST", "local:PATH" */
 	enum milter_engine engine;  /* MilterEngine */
 	struct str user;            /* UserID: "user" or "user:group"; empty: stay */
+	bool sandbox;               /* Sandbox: only the system calls that are needed */
 	struct str pid_file;        /* PidFile; empty: none */
 	unsigned umask;             /* UMask; -1u: not set */
 	bool background;            /* Background; -f wins */

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "milter/control.h"
 #include "milter/front.h"
+#include "milter/sandbox.h"
 #include "milter/service.h"
 
 /* libmilter writes the reply after our callback has returned: the last verdict needs this long to reach the MTA. */
@@ -244,6 +245,9 @@ int worker_run(const struct invocation *invocation)
 		raise_file_limit();
 		status = start_service(&worker);
 	}
+	/* Before there is anybody to talk to. What it forbids is warned of, and no reason to refuse mail. */
+	if (status == 0 && worker.settings.milter->sandbox)
+		sandbox_enter();
 	if (status == 0)
 		status = start_front(&worker);
 	if (status != 0) {

@@ -7,6 +7,7 @@ Scenarios judge the verdicts themselves; here it is about keys at start and at r
 share a worker while it is reloaded and replaced.
 """
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,18 @@ class Service(Case):
             self.assertRegex(result.reply, r"^550 5\.7\.1 .*example\.org")
         for line in ("S1: client=", "V1: client=", "R1: client="):
             self.assertEqual(daemon.log().count(line), 1)
+
+    def test_sandbox(self):
+        for text, mode in (("", 2), ("Sandbox no\n", 0)):
+            daemon = self.daemon(self.config + text).start()
+            self.signed(daemon)
+            (worker,) = daemon.workers()
+            with open(f"/proc/{worker}/maps") as file:
+                sanitized = re.search("lib[at]san", file.read()) is not None
+            with open(f"/proc/{worker}/status") as file:
+                found = int(re.search(r"^Seccomp:\s+(\d)", file.read(), re.M).group(1))
+            self.assertEqual(found, 0 if sanitized else mode, text)
+            daemon.stop()
 
     def test_broken_keys(self):
         def too_open():
