@@ -7,7 +7,7 @@ struct tag {
 	bool invalid;     /* bytes that the grammar does not have, or two values */
 };
 
-enum tag_index { TAG_P, TAG_SP, TAG_NP, TAG_ADKIM, TAG_ASPF, TAG_PSD, TAG_T, TAG_RUA, N_TAGS };
+enum tag_index { TAG_P, TAG_SP, TAG_NP, TAG_ADKIM, TAG_ASPF, TAG_PSD, TAG_T, TAG_RUA, TAG_RUF, TAG_FO, N_TAGS };
 
 /* WSP only: a CR or LF in a record is not white space but an error. RFC 9989 section 4.8 */
 static struct str trim(struct str s)
@@ -76,6 +76,11 @@ static bool says(const struct tag *tag, struct str word)
 	return !tag->invalid && str_ieq(tag->value, word);
 }
 
+static struct str valid_value(const struct tag *tag)
+{
+	return tag->invalid ? (struct str){NULL, 0} : tag->value;
+}
+
 static void read_tags(struct str rest, struct tag tags[N_TAGS])
 {
 	struct str part, name, value;
@@ -98,7 +103,7 @@ static void read_policies(const struct tag tags[N_TAGS], enum dmarc_discovery di
 	if (valid)
 		return;
 	/* As if "p=none" had been retrieved, where somebody wants reports. RFC 9989 section 4.10.1, RFC 7489 6.6.3 */
-	record->usable = !tags[TAG_RUA].invalid && dmarc_uri_list_is_usable(record->rua);
+	record->usable = dmarc_uri_list_is_usable(record->rua);
 	record->p = record->usable ? DMARC_P_NONE : DMARC_POLICY_UNSET;
 	record->sp = record->np = DMARC_POLICY_UNSET;
 }
@@ -120,9 +125,16 @@ bool dmarc_record_parse(enum dmarc_discovery discovery, struct str text, struct 
 		[TAG_PSD] = {.name = STR("psd")},
 		[TAG_T] = {.name = STR("t")},
 		[TAG_RUA] = {.name = STR("rua")},
+		[TAG_RUF] = {.name = STR("ruf")},
+		[TAG_FO] = {.name = STR("fo")},
 	};
 	read_tags(rest, tags);
-	struct dmarc_record record = {.text = text, .rua = tags[TAG_RUA].value};
+	struct dmarc_record record = {
+		.text = text,
+		.rua = valid_value(&tags[TAG_RUA]),
+		.ruf = valid_value(&tags[TAG_RUF]),
+		.fo = valid_value(&tags[TAG_FO]),
+	};
 	read_policies(tags, discovery, &record);
 	/* Anything else than the words of the grammar is the default. */
 	record.adkim = says(&tags[TAG_ADKIM], STR("s")) ? DMARC_STRICT : DMARC_RELAXED;

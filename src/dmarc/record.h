@@ -22,8 +22,8 @@ struct dmarc_record {
 	enum dmarc_policy np; /* the same; always UNSET by RFC 7489 */
 	enum dmarc_mode adkim, aspf;
 	enum dmarc_psd psd;
-	bool testing;   /* t=y */
-	struct str rua; /* as published; empty: absent */
+	bool testing;            /* t=y */
+	struct str rua, ruf, fo; /* as published; empty: absent, or given twice with different values */
 };
 
 /**

@@ -172,6 +172,33 @@ static void test_other_tags(void **state)
 	}
 }
 
+/* What reports need, as published. A tag given twice says nothing. */
+static void test_report_tags(void **state)
+{
+	(void)state;
+	static const struct {
+		struct str text;
+		const char *rua, *ruf, *fo;
+	} rows[] = {
+		{STR_INIT("v=DMARC1; p=none"), "", "", ""},
+		{STR_INIT("v=DMARC1; p=none; rua=mailto:a@example.com, mailto:b@example.com ;ruf=mailto:c@example.com"),
+			"mailto:a@example.com, mailto:b@example.com", "mailto:c@example.com", ""},
+		{STR_INIT("v=DMARC1; p=none; FO = 1:d:s ; ruf="), "", "", "1:d:s"},
+		{STR_INIT("v=DMARC1; p=none; rua=mailto:a@example.com; ruf=mailto:b@example.com; "
+			  "rua=mailto:c@example.com"),
+			"", "mailto:b@example.com", ""},
+		{STR_INIT("v=DMARC1; p=none; fo=1; fo=1; ruf=mailto:a@example.com\r\n"), "", "", "1"},
+	};
+	for (size_t i = 0; i < LENGTH(rows); i++) {
+		struct dmarc_record record;
+		assert_true(dmarc_record_parse(DMARC_PSL, rows[i].text, &record));
+		if (!str_eq(record.rua, str_of(rows[i].rua)) || !str_eq(record.ruf, str_of(rows[i].ruf)) ||
+			!str_eq(record.fo, str_of(rows[i].fo)))
+			fail_msg("%s: rua \"%.*s\" ruf \"%.*s\" fo \"%.*s\"", rows[i].text.p, STR_ARG(record.rua),
+				STR_ARG(record.ruf), STR_ARG(record.fo));
+	}
+}
+
 /* dmarc-urilist and obs-dmarc-uri; RFC 9989 section 4.8, RFC 3986. */
 static void test_uris(void **state)
 {
@@ -227,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_policies_psl),
 		cmocka_unit_test(test_other_tags),
+		cmocka_unit_test(test_report_tags),
 		cmocka_unit_test(test_uris),
 		cmocka_unit_test(test_one_below),
 	};
