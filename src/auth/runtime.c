@@ -47,6 +47,32 @@ static const struct hosts *default_internal_hosts(struct arena *arena)
 	return hosts;
 }
 
+static void set_report_defaults(struct report_options *report, struct arena *arena, struct str host)
+{
+	struct str *address = ARENA_NEW(arena, struct str);
+	*address = arena_printf(arena, "postmaster@%.*s", STR_ARG(host));
+	*report = (struct report_options){
+		.aggregate = true,
+		.spool = STR("/var/lib/trimilter/spool"),
+		.failure_header_bytes = 64 << 10,
+		.store = STR("sqlite:/var/lib/trimilter/reports.db"),
+		.format = REPORT_RFC9990,
+		.interval = 86400,
+		.maximum_destinations = 5,
+		.maximum_bytes = 10 << 20,
+		.keep_days = 7,
+		.expire_hours = 72,
+		.jitter_seconds = 3600,
+		.failures_per_hour = 10,
+		.organization = host,
+		.address = *address,
+		.failure_from = *address,
+		.failure_to = address,
+		.n_failure_to = 1,
+		.smtp_host = STR("localhost:25"),
+	};
+}
+
 static void set_defaults(struct runtime *runtime, struct arena *arena)
 {
 	struct str *host = ARENA_NEW(arena, struct str);
@@ -93,6 +119,7 @@ static void set_defaults(struct runtime *runtime, struct arena *arena)
 		.discovery = DMARC_TREE_WALK,
 		.maximum_author_domains = 4,
 	};
+	set_report_defaults(&runtime->report, arena, *host);
 	runtime->dns.timeout_ms = 5000;
 }
 

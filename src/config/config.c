@@ -150,6 +150,20 @@ static void finish_trust_anchor(struct config *config, struct diag *diag)
 	*path = STR("");
 }
 
+static void finish_reports(const struct config *config, struct report_options *report, struct diag *diag)
+{
+	const unsigned day = 86400;
+	if (day % report->interval != 0)
+		diag_error(diag, place_of(config, "ReportInterval"),
+			"ReportInterval: %u seconds do not divide a day: write 3600, 7200, 10800, 14400, 21600, 28800, "
+			"43200 or 86400",
+			report->interval);
+	if (report->organization.n == 0)
+		report->organization = str_skip(report->address, (size_t)str_rindex(report->address, '@') + 1);
+	if (report->failure_from.n == 0)
+		report->failure_from = report->address;
+}
+
 static struct str under(struct config *config, struct str prefix, struct str path)
 {
 	if (path.n == 0 || path.p[0] == '/')
@@ -160,7 +174,7 @@ static struct str under(struct config *config, struct str prefix, struct str pat
 
 static void finish_paths(struct config *config)
 {
-	static const char *const prefixes[] = {"file:", "refile:", "local:"};
+	static const char *const prefixes[] = {"file:", "refile:", "local:", "sqlite:"};
 	if (config->values.tables.base_directory.n == 0)
 		return;
 	for (size_t i = 0; i < n_option_rows; i++) {
@@ -170,7 +184,7 @@ static void finish_paths(struct config *config)
 			continue;
 		if (row->type == OPTION_PATH)
 			*value = under(config, STR(""), *value);
-		if (row->type != OPTION_DATASET && row->type != OPTION_SOCKET)
+		if (row->type != OPTION_DATASET && row->type != OPTION_SOCKET && row->type != OPTION_STORE)
 			continue;
 		for (size_t k = 0; k < sizeof(prefixes) / sizeof(*prefixes); k++) {
 			struct str prefix = str_of(prefixes[k]);
@@ -223,6 +237,7 @@ void config_finish(struct config *config, struct diag *diag)
 	warn_signature_error(config, diag);
 	finish_quarantine(config, diag);
 	finish_signing(config, diag);
+	finish_reports(config, &config->values.report, diag);
 	finish_paths(config);
 	finish_trust_anchor(config, diag);
 	finish_own_ids(config, diag);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/addresses.h"
 #include "auth/runtime.h"
@@ -181,6 +182,37 @@ static const struct dmarc_suffixes *load_suffixes(struct loader *loader)
 	return suffixes;
 }
 
+/* The mailboxes for copies of failure reports: what FailureReportsTo and FailureReportsBcc name, else ReportAddress. */
+static void load_failure_to(struct loader *loader)
+{
+	struct report_options *report = &loader->values.report;
+	const struct config_tables *tables = &loader->values.tables;
+	size_t n = report->n_failure_to, n_bcc = tables->n_failure_bcc;
+	struct str *all = ARENA_ARRAY(loader->arena, n + n_bcc + 1, struct str);
+	for (size_t i = 0; i < n; i++)
+		all[i] = report->failure_to[i];
+	for (size_t i = 0; i < n_bcc; i++)
+		all[n++] = tables->failure_bcc[i];
+	if (n == 0)
+		all[n++] = report->address;
+	report->failure_to = all;
+	report->n_failure_to = n;
+}
+
+static void load_reports(struct loader *loader)
+{
+	struct report_options *report = &loader->values.report;
+	const struct config_tables *tables = &loader->values.tables;
+	report->ignore_mail_to = load_addresses(loader, "IgnoreMailTo", tables->ignore_mail_to);
+	report->no_reports = load_addresses(loader, "NoReportsList", tables->no_reports);
+	report->only_reports = load_addresses(loader, "ReportOnlyTo", tables->only_reports);
+	load_failure_to(loader);
+	/* Reports are no reason not to start: they wait until it is there. */
+	if (report->n_command > 0 && access(report->command[0].p, X_OK) != 0)
+		diag_warning(loader->diag, place_of(loader, "ReportCommand"), "ReportCommand: cannot run %s: %s",
+			report->command[0].p, strerror(errno));
+}
+
 static void load(struct loader *loader, struct runtime *runtime)
 {
 	loader->values = loader->config->values;
@@ -198,11 +230,13 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->dmarc.suffixes = load_suffixes(loader);
 	if (values->auth.mode_sign)
 		values->auth.signers = load_signers(loader);
+	load_reports(loader);
 	runtime->auth = values->auth;
 	runtime->dkim_verify = values->dkim_verify;
 	runtime->dkim_sign = values->dkim_sign;
 	runtime->spf = values->spf;
 	runtime->dmarc = values->dmarc;
+	runtime->report = values->report;
 	runtime->dns.timeout_ms = values->dns.timeout_ms;
 }
 

@@ -347,7 +347,18 @@ bool option_set(const struct option_setting *setting, struct str text)
 	case OPTION_DOMAINS:
 	case OPTION_HEADERS:
 	case OPTION_NAMESERVERS:
+	case OPTION_ADDRESSES:
 		return option_set_list(setting, text);
+	case OPTION_COMMAND:
+		return option_set_command(setting, text);
+	case OPTION_REPORT_FORMAT:
+		return option_set_report_format(setting, text);
+	case OPTION_ADDRESS:
+		return option_set_address(setting, text);
+	case OPTION_SERVER:
+		return option_set_server(setting, text);
+	case OPTION_STORE:
+		return option_set_store(setting, text);
 	case OPTION_UMASK:
 		return set_umask(setting, text);
 	case OPTION_MODE:
@@ -397,6 +408,9 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_SELECTOR:
 	case OPTION_AUTHSERV_ID:
 	case OPTION_REJECT_STRING:
+	case OPTION_ADDRESS:
+	case OPTION_SERVER:
+	case OPTION_STORE:
 		return (struct str *)(void *)((char *)values + row->offset);
 	case OPTION_BOOL:
 	case OPTION_UNSIGNED:
@@ -409,6 +423,8 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_DOMAINS:
 	case OPTION_HEADERS:
 	case OPTION_NAMESERVERS:
+	case OPTION_ADDRESSES:
+	case OPTION_COMMAND:
 	case OPTION_UMASK:
 	case OPTION_MODE:
 	case OPTION_ENGINE:
@@ -419,6 +435,7 @@ struct str *option_string(const struct option_row *row, struct config_values *va
 	case OPTION_DISCOVERY:
 	case OPTION_FAILURE_ACTION:
 	case OPTION_SPF_RESULTS:
+	case OPTION_REPORT_FORMAT:
 		break;
 	}
 	return NULL;

@@ -133,6 +133,15 @@ static void add_nameserver(struct list *list, struct str word)
 		add(list, arena_printf(list->setting->arena, "%.*s@%llu", STR_ARG(address), (unsigned long long)port));
 }
 
+static void add_address(struct list *list, struct str word)
+{
+	struct str address;
+	if (option_parse_address(list->setting, word, &address))
+		add(list, address);
+	else
+		list->ok = false;
+}
+
 static void add_word(struct list *list, struct str word)
 {
 	if (list->setting->row->type == OPTION_DOMAINS)
@@ -141,6 +150,8 @@ static void add_word(struct list *list, struct str word)
 		add_header(list, word);
 	else if (list->setting->row->type == OPTION_NAMESERVERS)
 		add_nameserver(list, word);
+	else if (list->setting->row->type == OPTION_ADDRESSES)
+		add_address(list, word);
 	else
 		add(list, word);
 }

@@ -47,10 +47,16 @@ OPTION_TYPES(X)
 #define COUNT_FAILURE_ACTION NO_COUNT
 #define COUNT_REJECT_STRING NO_COUNT
 #define COUNT_SPF_RESULTS NO_COUNT
+#define COUNT_REPORT_FORMAT NO_COUNT
+#define COUNT_ADDRESS NO_COUNT
+#define COUNT_SERVER NO_COUNT
+#define COUNT_STORE NO_COUNT
 #define COUNT_LIST COUNT
 #define COUNT_DOMAINS COUNT
 #define COUNT_HEADERS COUNT
 #define COUNT_NAMESERVERS COUNT
+#define COUNT_ADDRESSES COUNT
+#define COUNT_COMMAND COUNT
 
 #define SECTION(title) {.section = title},
 #define OPTION(module_, member, name_, type_, default_text_, min_, max_, unit_, when_, origin_, help_)                 \

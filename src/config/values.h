@@ -10,6 +10,7 @@
 #include "dmarc/options.h"
 #include "dns/options.h"
 #include "milter/options.h"
+#include "report/options.h"
 #include "spf/options.h"
 
 /** What is not the option of one module: names of what config_load() opens. */
@@ -27,6 +28,9 @@ struct config_tables {
 	struct str base_directory;
 	const struct str *remove_results_from; /* RemoveARFrom */
 	size_t n_remove_results_from;
+	struct str ignore_mail_to, no_reports, only_reports; /* data sets for reports */
+	const struct str *failure_bcc;                       /* FailureReportsBcc */
+	size_t n_failure_bcc;
 	bool hold_quarantined;
 	enum verdict_action on_default;
 };
@@ -39,6 +43,7 @@ struct config_values {
 	struct dkim_sign_options dkim_sign;
 	struct spf_options spf;
 	struct dmarc_options dmarc;
+	struct report_options report;
 	struct config_tables tables;
 };
 
@@ -59,10 +64,12 @@ struct config_values {
 	X(FACILITY, struct str)                                                                                        \
 	X(SELECTOR, struct str)                                                                                        \
 	X(AUTHSERV_ID, struct str)                                                                                     \
-	X(LIST, const struct str *) /* with a member n_<name> behind it; so the next three */                          \
+	X(LIST, const struct str *) /* with a member n_<name> behind it; so the next five */                           \
 	X(DOMAINS, const struct str *)                                                                                 \
 	X(HEADERS, const struct str *)                                                                                 \
 	X(NAMESERVERS, const struct str *)                                                                             \
+	X(ADDRESSES, const struct str *)                                                                               \
+	X(COMMAND, const struct str *) /* a program with its arguments */                                              \
 	X(UMASK, unsigned)                                                                                             \
 	X(MODE, bool) /* mode_sign and mode_verify */                                                                  \
 	X(ENGINE, enum milter_engine)                                                                                  \
@@ -72,6 +79,10 @@ struct config_values {
 	X(ON_ERROR, enum auth_on_error)                                                                                \
 	X(DISCOVERY, enum dmarc_discovery)                                                                             \
 	X(FAILURE_ACTION, enum verdict_action)                                                                         \
+	X(REPORT_FORMAT, enum report_format)                                                                           \
+	X(ADDRESS, struct str) /* local-part@domain; HOSTNAME stands for this host */                                  \
+	X(SERVER, struct str)  /* HOST:PORT */                                                                         \
+	X(STORE, struct str)                                                                                           \
 	X(REJECT_STRING, struct str)                                                                                   \
 	X(SPF_RESULTS, unsigned) /* 1 << enum spf_status for each */
 

@@ -39,16 +39,17 @@ struct report_options {
 	const struct address_set *only_reports; /* ReportOnlyTo: where set, nobody else gets one */
 
 	/* Who sends, and how. */
-	struct str organization;  /* ReportOrganization: org_name; the domain of the report address by default */
-	struct str address;       /* ReportAddress: From of reports, and the contact; "postmaster@HOST" */
-	struct str bcc;           /* ReportBccAddress: gets a copy of every aggregate report; empty: none */
-	struct str failure_from;  /* FailureReportsSentBy; empty: address */
-	struct str failure_to;    /* FailureReportsTo: the operator's mailbox for failure reports; empty:
-				     FailureReportsBcc, else    address */
-	struct str failure_bcc;   /* FailureReportsBcc */
+	struct str organization; /* ReportOrganization: org_name; the domain of the report address by default */
+	struct str address;      /* ReportAddress: From of reports, and the contact; "postmaster@HOST" */
+	const struct str *bcc;   /* ReportBccAddress: these get a copy of every aggregate report */
+	size_t n_bcc;
+	struct str failure_from;      /* FailureReportsSentBy; the report address by default */
+	const struct str *failure_to; /* FailureReportsTo and FailureReportsBcc: the operator's mailboxes, which get a
+					 copy of each failure report; the report address by default, thus never none */
+	size_t n_failure_to;
 	struct str extra_contact; /* ReportContact: extra_contact_info; empty: none */
 	bool verp;                /* ReportVERP: the recipient stands in the envelope sender, else the sender is null */
-	struct str smtp_host;     /* ReportServer HOST:PORT; "localhost:25" */
+	struct str smtp_host;     /* ReportServer HOST:PORT, an IPv6 address in brackets; "localhost:25" */
 	const struct str *command; /* ReportCommand: argv, message on standard input; none: SMTP */
 	size_t n_command;
 };

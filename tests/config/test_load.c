@@ -9,6 +9,7 @@
 
 #include "auth/addresses.h"
 #include "auth/signers.h"
+#include "base/buf.h"
 #include "config/config.h"
 #include "tables/hosts.h"
 
@@ -64,6 +65,28 @@ static bool contains(const struct hosts *hosts, const char *address)
 	return hosts_contain(hosts, &ip, STR(""));
 }
 
+static void reports_agree(struct report_options a, const struct report_options *b)
+{
+	check_str("spool", a.spool, b->spool.p);
+	check_str("store", a.store, b->store.p);
+	check_str("organization", a.organization, b->organization.p);
+	check_str("address", a.address, b->address.p);
+	check_str("failure_from", a.failure_from, b->failure_from.p);
+	check_str("smtp_host", a.smtp_host, b->smtp_host.p);
+	assert_int_equal(a.n_failure_to, b->n_failure_to);
+	check_str("failure_to", a.failure_to[0], b->failure_to[0].p);
+	/* What is left is plain. */
+	a.spool = b->spool;
+	a.store = b->store;
+	a.organization = b->organization;
+	a.address = b->address;
+	a.failure_from = b->failure_from;
+	a.smtp_host = b->smtp_host;
+	a.failure_to = b->failure_to;
+	a.extra_contact = b->extra_contact;
+	assert_memory_equal(&a, b, sizeof(a));
+}
+
 /* runtime_new() serves callers without a configuration; options.def serves all others. They must agree. */
 static void defaults_agree(void **state)
 {
@@ -99,8 +122,60 @@ static void defaults_agree(void **state)
 	assert_memory_equal(&loaded->spf, &fresh->spf, sizeof(fresh->spf));
 	assert_memory_equal(&loaded->dmarc, &fresh->dmarc, sizeof(fresh->dmarc));
 	assert_int_equal(loaded->dns.timeout_ms, fresh->dns.timeout_ms);
+	reports_agree(loaded->report, &fresh->report);
 	runtime_unref(loaded);
 	runtime_unref(fresh);
+	arena_free(arena);
+}
+
+static void check_reports(struct arena *arena, const char *text, const char *command, const char *failure_to)
+{
+	struct diag diag = diag_in(arena);
+	struct runtime *runtime;
+	struct buf words = buf_in(arena), addresses = buf_in(arena);
+	assert_int_equal(load(text, &diag, &runtime), ERR_OK);
+	for (size_t i = 0; i < runtime->report.n_command; i++)
+		buf_printf(&words, "[%.*s]", STR_ARG(runtime->report.command[i]));
+	for (size_t i = 0; i < runtime->report.n_failure_to; i++)
+		buf_printf(&addresses, "%s%.*s", i > 0 ? " " : "", STR_ARG(runtime->report.failure_to[i]));
+	check_str(text, buf_str(&words), command);
+	if (failure_to != NULL)
+		check_str(text, buf_str(&addresses), failure_to);
+	runtime_unref(runtime);
+}
+
+static void options_of_reports(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	static const struct {
+		const char *text, *command, *failure_to;
+	} rows[] = {
+		{"ReportAddress p@a.example", "", "p@a.example"},
+		{"FailureReportsBcc x@a.example, y@a.example", "", "x@a.example y@a.example"},
+		{"FailureReportsTo x@a.example\nFailureReportsBcc y@a.example", "", "x@a.example y@a.example"},
+		{"ReportCommand /bin/cat", "[/bin/cat]", NULL},
+		{"ReportCommand /bin/cat   -n\t'a  b'\"|c\" \"\" -", "[/bin/cat][-n][a  b|c][][-]", NULL},
+	};
+	for (size_t i = 0; i < COUNT(rows); i++)
+		check_reports(arena, rows[i].text, rows[i].command, rows[i].failure_to);
+	struct diag diag = diag_in(arena);
+	struct runtime *runtime;
+	assert_int_equal(load("ReportCommand /nonexistent/sendmail -t", &diag, &runtime), ERR_OK);
+	assert_int_equal(diag.n, 1);
+	check_str("warning", diag.entries[0].text,
+		"test.conf:1: ReportCommand: cannot run /nonexistent/sendmail: No such file or directory");
+	runtime_unref(runtime);
+	diag = diag_in(arena);
+	assert_int_equal(
+		load("IgnoreMailTo a@b.example\nNoReportsList .c.example\nReportOnlyTo d.example", &diag, &runtime),
+		ERR_OK);
+	const struct address ignored = {STR("a"), STR("b.example")}, below = {STR("x"), STR("y.c.example")},
+			     only = {STR("x"), STR("d.example")};
+	assert_true(address_set_has(runtime->report.ignore_mail_to, arena, &ignored));
+	assert_true(address_set_has(runtime->report.no_reports, arena, &below));
+	assert_true(address_set_has(runtime->report.only_reports, arena, &only));
+	runtime_unref(runtime);
 	arena_free(arena);
 }
 
@@ -231,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_agree),
+		cmocka_unit_test(options_of_reports),
 		cmocka_unit_test(tables_and_keys_are_opened),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(exceptions_are_loaded),

@@ -134,6 +134,25 @@ static const struct {
 	{"RejectSPFHELO False", "RejectSPFHELO", "False", 0},
 	{"SenderHeaders List-Post,Sender, From", "SenderHeaders", "List-Post,Sender, From", 0},
 	{"KeepAuthResults no", "Syslog", "yes", 0},
+	{"ReportAddress Reports@Example.COM", "ReportAddress", "Reports@example.com", 0},
+	{"ReportAddress \"Postmaster\" <p@b\xc3\xbc"
+	 "cher.example>",
+		"ReportAddress", "p@xn--bcher-kva.example", 0},
+	{"ReportAddress p@example.com", "FailureReportsSentBy", "p@example.com", 0},
+	{"ReportAddress p@example.com", "ReportOrganization", "example.com", 0},
+	{"ReportServer mail.example", "ReportServer", "mail.example:25", 0},
+	{"ReportServer mail.example:587", "ReportServer", "mail.example:587", 0},
+	{"ReportServer 192.0.2.1", "ReportServer", "192.0.2.1:25", 0},
+	{"ReportServer [2001:db8::1]:26", "ReportServer", "[2001:db8::1]:26", 0},
+	{"ReportServer [::1]", "ReportServer", "[::1]:25", 0},
+	{"BaseDirectory /srv\nReportStore SQLite:reports.db", "ReportStore", "sqlite:/srv/reports.db", 0},
+	{"ReportStore postgres://u:p@db/reports", "ReportStore", "postgresql://u:p@db/reports", 0},
+	{"ReportFormat RFC7489", "ReportFormat", "RFC7489", 0},
+	{"ReportInterval 3600", "ReportInterval", "3600", 0},
+	{"ReportCommand /usr/sbin/sendmail -t", "ReportCommand", "/usr/sbin/sendmail -t", 0},
+	{"FailureReports yes\nFailureReportsBcc a@example.com, b@example.com", "FailureReportsBcc",
+		"a@example.com, b@example.com", 0},
+	{"HistoryFile /run/opendmarc.dat", "AggregateReports", "yes", 1},
 	{"AutoRestart Yes\nAutoRestartRate 10/1h", "Syslog", "yes", 0},
 	{"Syslog yes\nSyslog no", "Syslog", "no", 1},
 	{"Syslog yes\nSyslog yes", "Syslog", "yes", 0},
@@ -197,6 +216,35 @@ static const struct {
 	{"QuarantineAction reject\nHoldQuarantinedMessages yes",
 		"a.conf:1: QuarantineAction reject contradicts HoldQuarantinedMessages yes (a.conf:2): remove one of "
 		"them"},
+	{"ReportAddress postmaster", "a.conf:1: ReportAddress: \"postmaster\" is not a mail address such as "
+				     "reports@example.com"},
+	{"ReportAddress a@example.com, b@example.com",
+		"a.conf:1: ReportAddress: \"a@example.com, b@example.com\" is not a mail address such as "
+		"reports@example.com"},
+	{"ReportAddress \"a b\"@example.com",
+		"a.conf:1: ReportAddress: \"\"a b\"@example.com\" is not a mail address such as reports@example.com"},
+	{"FailureReportsTo a@example.com, b",
+		"a.conf:1: FailureReportsTo: \"b\" is not a mail address such as reports@example.com"},
+	{"ReportInterval 5000", "a.conf:1: ReportInterval: 5000 seconds do not divide a day: write 3600, 7200, 10800, "
+				"14400, 21600, 28800, 43200 or 86400"},
+	{"ReportStore mysql://u:secret@db/x", "a.conf:1: ReportStore: write sqlite:/PATH/reports.db for a file, or "
+					      "postgresql://USER@HOST/DATABASE"},
+	{"ReportStore sqlite:", "a.conf:1: ReportStore: write sqlite:/PATH/reports.db for a file, or "
+				"postgresql://USER@HOST/DATABASE"},
+	{"ReportFormat xml", "a.conf:1: ReportFormat: \"xml\" is not rfc9990 or rfc7489"},
+	{"ReportServer ::1", "a.conf:1: ReportServer: \"::1\" is not a mail server: write HOST or HOST:PORT, an IPv6 "
+			     "address in brackets ([::1]:25)"},
+	{"ReportServer [::1", "a.conf:1: ReportServer: \"[::1\" is not a mail server: write HOST or HOST:PORT, an IPv6 "
+			      "address in brackets ([::1]:25)"},
+	{"ReportServer mail.example:smtp",
+		"a.conf:1: ReportServer: \"mail.example:smtp\" is not a mail server: write HOST or HOST:PORT, an IPv6 "
+		"address in brackets ([::1]:25)"},
+	{"ReportCommand sendmail -t", "a.conf:1: ReportCommand: \"sendmail -t\" is not a program: write its whole "
+				      "path, such as /usr/sbin/sendmail"},
+	{"ReportCommand /bin/cat > /tmp/x",
+		"a.conf:1: ReportCommand: \"/bin/cat > /tmp/x\" is not a program with its arguments: there is no "
+		"shell, so quotes come in pairs and the characters |&;<>()$`\\*?[~ stand in quotes and mean "
+		"themselves"},
 	{"KeyTable /x", "a.conf:1: KeyTable is set, but SigningTable is not: it says whose mail gets which key"},
 	{"SigningTable /x", "a.conf:1: SigningTable is set, but KeyTable is not: it says where the keys are"},
 	{"Domain example.com\nKeyFile /x", "a.conf:2: KeyFile is set, but Selector is not: it names the key in the DNS "
