@@ -84,6 +84,7 @@ struct auth_findings {
 	bool spf_evaluated, dkim_verified, dmarc_evaluated;
 	struct spf_result spf; /* MAIL FROM, or postmaster@HELO for the null sender */
 	struct spf_result spf_helo;
+	struct ip spf_client; /* whom SPF is for: the client, or whom a SecondaryMX names; IP_NONE: not known */
 	const struct dkim_result *dkim;
 	size_t n_dkim;
 	struct dmarc_result dmarc;

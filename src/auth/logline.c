@@ -66,8 +66,13 @@ static void add_dkim(struct buf *line, struct arena *arena, const struct auth_fi
 			add_key(line, "dkim_reason", str_of(findings->dkim[i].reason));
 }
 
-static void add_spf(struct buf *line, const struct spf_result *spf)
+static void add_spf(struct buf *line, struct arena *arena, const struct logline_input *input)
 {
+	const struct spf_result *spf = &input->findings->spf;
+	const struct ip *client = &input->findings->spf_client;
+	char ip[IP_TEXT_SIZE];
+	if (client->family != IP_NONE && !ip_eq(client, &input->envelope->client))
+		add_key(line, "spf_client", arena_dup(arena, str_of(ip_text(client, ip))));
 	add_key(line, "spf", str_of(spf_status_text(spf->status)));
 	if (spf->reason != NULL && spf->status != SPF_PASS)
 		add_key(line, "spf_reason", str_of(spf->reason));
@@ -109,7 +114,7 @@ struct str logline_write(struct arena *arena, const struct logline_input *input)
 	if (input->envelope->auth_user.n > 0)
 		add_key(&line, "user", input->envelope->auth_user);
 	if (findings->spf_evaluated)
-		add_spf(&line, &findings->spf);
+		add_spf(&line, arena, input);
 	if (findings->dkim_verified)
 		add_dkim(&line, arena, findings);
 	if (findings->dmarc_evaluated)

@@ -6,6 +6,7 @@
 
 #include "auth/addresses.h"
 #include "auth/field.h"
+#include "auth/forwarder.h"
 #include "auth/job.h"
 #include "auth/origin.h"
 #include "auth/policy.h"
@@ -21,6 +22,8 @@ struct auth_message {
 	int64_t now;         /* unix seconds */
 	int64_t deadline_ms; /* monotonic */
 	struct auth_envelope envelope;
+	struct auth_envelope source; /* the same with the client that SPF is for */
+	const char *source_unknown;  /* why a SecondaryMX does not tell it; NULL */
 	struct origin origin;
 	struct headers headers;
 	struct dkim_body *body;
@@ -85,20 +88,28 @@ static struct str envelope_domain(struct auth_message *message)
 	return STR("");
 }
 
-static void start_envelope_checks(struct auth_message *message, struct answers *answers, struct str domain)
+static void start_spf(struct auth_message *message)
 {
 	struct spf_query query = {
 		.identity = SPF_MAILFROM,
-		.client = message->envelope.client,
-		.helo = message->envelope.helo,
-		.mail_from = message->envelope.mail_from,
+		.client = message->source.client,
+		.helo = message->source.helo,
+		.mail_from = message->source.mail_from,
 		.now = message->now,
 	};
-	if (query.client.family != IP_NONE) {
-		job_start_spf(message->job, &query);
-		query.identity = SPF_HELO;
-		job_start_spf(message->job, &query);
-	}
+	message->findings.spf_client = query.client;
+	if (query.client.family == IP_NONE)
+		return;
+	job_start_spf(message->job, &query);
+	query.identity = SPF_HELO;
+	job_start_spf(message->job, &query);
+}
+
+static void start_envelope_checks(struct auth_message *message, struct answers *answers, struct str domain)
+{
+	/* The client of a SecondaryMX is not known before its Received field. */
+	if (!message->origin.relayed)
+		start_spf(message);
 	if (domain.n > 0)
 		dmarc_want(&message->runtime->dmarc, domain, answers);
 	job_advance(message->job);
@@ -128,6 +139,7 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 	message->now = now;
 	message->deadline_ms = clock_monotonic_ms() + (int64_t)options->evaluation_timeout * 1000;
 	message->envelope = envelope_dup(arena, envelope);
+	message->source = message->envelope;
 	message->origin = origin_of(options, &message->envelope);
 	message->findings.origin = message->origin.kind;
 	message->findings.judged = message->origin.judge;
@@ -269,8 +281,31 @@ static void begin_verifying(struct auth_message *message)
 		message->verifier, &message->headers, author->domains, author->n_domains, message->body);
 }
 
+static void start_source_checks(struct auth_message *message, struct answers *answers, struct str unused)
+{
+	(void)answers;
+	(void)unused;
+	start_spf(message);
+	job_advance(message->job);
+}
+
+/* SecondaryMX */
+static void find_source(struct auth_message *message)
+{
+	struct received received;
+	message->source_unknown =
+		forwarder_client(message->arena, &message->runtime->auth, &message->headers, &received);
+	if (message->source_unknown != NULL)
+		return;
+	message->source.client = received.client;
+	message->source.helo = received.helo;
+	with_answers(message, start_source_checks, STR(""));
+}
+
 void auth_headers_done(struct auth_message *message)
 {
+	if (message->origin.relayed)
+		find_source(message);
 	author_find(message->arena, &message->headers, &message->findings.author);
 	if (message->origin.judge && message->findings.author.n_domains == 1)
 		with_answers(message, want_author, message->findings.author.domains[0]);
@@ -293,8 +328,17 @@ bool auth_body(struct auth_message *message, struct str chunk)
 static bool judge_spf(struct auth_message *message)
 {
 	struct auth_findings *findings = &message->findings;
-	if (!findings->judged || message->envelope.client.family == IP_NONE)
+	if (!findings->judged || message->source.client.family == IP_NONE)
 		return true;
+	if (message->source_unknown != NULL) {
+		bool null_sender = message->source.mail_from.n == 0;
+		message->source.helo = STR("");
+		findings->spf = findings->spf_helo = (struct spf_result){
+			.status = SPF_NONE, .identity = SPF_HELO, .reason = message->source_unknown};
+		findings->spf.identity = null_sender ? SPF_HELO : SPF_MAILFROM;
+		findings->spf_evaluated = true;
+		return true;
+	}
 	const struct spf_result *mail_from = job_spf(message->job, SPF_MAILFROM),
 				*helo = job_spf(message->job, SPF_HELO);
 	if (mail_from == NULL || helo == NULL)
@@ -424,7 +468,7 @@ static void write_results(struct auth_message *message, struct str queue_id)
 {
 	struct auth_findings *findings = &message->findings;
 	const struct auth_options *options = &message->runtime->auth;
-	const struct auth_envelope *envelope = &message->envelope;
+	const struct auth_envelope *envelope = &message->source;
 	bool results = findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL);
 	if (options->software_header && (message->verdict.n_insertions > 0 || results))
 		insert(message, STR("DKIM-Filter"), software_value(message, queue_id));
@@ -452,6 +496,8 @@ static void conclude(struct auth_message *message, struct str queue_id)
 			options->exempt_domains, message->arena, author->addresses, author->n_addresses),
 		.author_ignored = address_set_has_all(
 			options->ignore_mail_from, message->arena, author->addresses, author->n_addresses),
+		.forwarder = forwarder_trusted(message->arena, options, &message->envelope, &message->findings),
+		.from_list = headers_find(&message->headers, STR("List-Id")) != NULL,
 	};
 	struct logline_input line = {
 		.findings = &message->findings,

@@ -47,11 +47,15 @@ struct auth_options {
 	const struct hosts *internal_hosts;          /* InternalHosts; default 127.0.0.1, ::1, local */
 	const struct hosts *external_ignore;         /* ExternalIgnoreList: silences a log line */
 	const struct hosts *ignore_hosts;            /* IgnoreHosts: never judged by SPF and DMARC */
+	const struct hosts *secondary_mx;            /* SecondaryMX: their Received fields name the client for SPF */
+	const struct hosts *trusted_forwarders;      /* TrustedForwarders: refused for nothing that forwarding breaks */
 	const struct hosts *peers;                   /* PeerList: nothing is done but the removal of forged results */
 	const struct address_set *exempt_domains;    /* ExemptDomains: authors not signed for, nor refused by DKIM */
 	const struct address_set *dont_sign_mail_to; /* DontSignMailTo: recipients */
 	const struct address_set *ignore_mail_from;  /* IgnoreMailFrom: authors whose DMARC policy is not applied */
-	const struct str *local_daemons;             /* MacroList: {daemon_name}s whose clients are ours */
+	/* DomainWhitelist, DomainWhitelistFile: the same for whom these have authenticated */
+	const struct address_set *domain_whitelist, *domain_whitelist_file;
+	const struct str *local_daemons; /* MacroList: {daemon_name}s whose clients are ours */
 	size_t n_local_daemons;
 	const struct str *sign_daemons; /* MTA: {daemon_name}s whose mail may be signed; none: all */
 	size_t n_sign_daemons;

@@ -34,6 +34,7 @@ struct origin origin_of(const struct auth_options *options, const struct auth_en
 	origin.judge = options->mode_verify && origin.kind != AUTH_INTERNAL &&
 		       !(authenticated && options->ignore_authenticated_clients) &&
 		       !hosts_contain(options->ignore_hosts, &envelope->client, envelope->client_name);
+	origin.relayed = origin.judge && hosts_contain(options->secondary_mx, &envelope->client, envelope->client_name);
 	/* What an authenticated user sends on is his business; what an internal host relays is worth a look. */
 	origin.may_verify = options->mode_verify && (!authenticated || origin.judge || options->verify_authenticated);
 	origin.external_ignored = hosts_contain(options->external_ignore, &envelope->client, envelope->client_name);

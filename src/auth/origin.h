@@ -11,6 +11,7 @@ struct origin {
 	bool may_sign;         /* where the signing table has the author */
 	bool may_verify;       /* DKIM, where it is not signed */
 	bool judge;            /* SPF and DMARC */
+	bool relayed;          /* SecondaryMX: SPF is for whom the Received field names */
 	bool external_ignored; /* ExternalIgnoreList: not worth a word in the log */
 	bool peer;             /* PeerList: none of the three */
 };

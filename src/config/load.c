@@ -67,6 +67,12 @@ static const struct address_set *load_addresses(struct loader *loader, const cha
 	return address_set_new(loader->arena, &dataset, loader->diag);
 }
 
+/* An option that names a file, and nothing but a file. */
+static struct str file_spec(struct loader *loader, struct str path)
+{
+	return path.n > 0 ? arena_printf(loader->scratch, "file:%.*s", STR_ARG(path)) : path;
+}
+
 static const struct users *load_users(struct loader *loader)
 {
 	struct str spec = loader->values.tables.user_domains;
@@ -221,10 +227,15 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->auth.internal_hosts = load_hosts(loader, "InternalHosts", values->tables.internal_hosts);
 	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
 	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
+	values->auth.secondary_mx = load_hosts(loader, "SecondaryMX", values->tables.secondary_mx);
+	values->auth.trusted_forwarders = load_hosts(loader, "TrustedForwarders", values->tables.trusted_forwarders);
 	values->auth.peers = load_hosts(loader, "PeerList", values->tables.peer_list);
 	values->auth.exempt_domains = load_addresses(loader, "ExemptDomains", values->tables.exempt_domains);
 	values->auth.dont_sign_mail_to = load_addresses(loader, "DontSignMailTo", values->tables.dont_sign_mail_to);
 	values->auth.ignore_mail_from = load_addresses(loader, "IgnoreMailFrom", values->tables.ignore_mail_from);
+	values->auth.domain_whitelist = load_addresses(loader, "DomainWhitelist", values->tables.domain_whitelist);
+	values->auth.domain_whitelist_file =
+		load_addresses(loader, "DomainWhitelistFile", file_spec(loader, values->tables.domain_whitelist_file));
 	values->auth.users = load_users(loader);
 	load_macros(loader);
 	values->dmarc.suffixes = load_suffixes(loader);

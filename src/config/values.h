@@ -21,8 +21,9 @@ struct config_tables {
 	bool subdomains;
 	struct str key_table, signing_table; /* data sets, tables/dataset.h; empty: none */
 	bool multiple_signatures, require_safe_keys;
-	struct str internal_hosts, external_ignore, ignore_hosts;
+	struct str internal_hosts, external_ignore, ignore_hosts, secondary_mx, trusted_forwarders;
 	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list, user_domains;
+	struct str domain_whitelist, domain_whitelist_file;
 	bool quarantine, strict_headers;
 	struct str public_suffix_list; /* path; empty: the system's */
 	struct str base_directory;
