@@ -1,13 +1,31 @@
 #include "dmarc/record.h"
 
+#include "base/buf.h"
+
 /* The value of a tag that matters, and what is wrong with it. */
 struct tag {
 	struct str name;
 	struct str value; /* p is NULL: absent */
-	bool invalid;     /* bytes that the grammar does not have, or two values */
+	bool twice;       /* with different values */
+	bool invalid;     /* twice, or bytes that the grammar does not have */
 };
 
-enum tag_index { TAG_P, TAG_SP, TAG_NP, TAG_ADKIM, TAG_ASPF, TAG_PSD, TAG_T, TAG_RUA, TAG_RUF, TAG_FO, N_TAGS };
+enum tag_index {
+	TAG_P,
+	TAG_SP,
+	TAG_NP,
+	TAG_ADKIM,
+	TAG_ASPF,
+	TAG_PSD,
+	TAG_T,
+	TAG_FO,
+	TAG_RUA,
+	TAG_RUF,
+	TAG_PCT,
+	N_TAGS
+};
+
+static const char *const tag_names[N_TAGS] = {"p", "sp", "np", "adkim", "aspf", "psd", "t", "fo", "rua", "ruf", "pct"};
 
 /* WSP only: a CR or LF in a record is not white space but an error. RFC 9989 section 4.8 */
 static struct str trim(struct str s)
@@ -44,8 +62,8 @@ static bool is_value(struct str value)
  */
 static void note_tag(struct tag *tag, struct str value)
 {
-	if (!is_value(value) || (tag->value.p != NULL && !str_ieq(tag->value, value)))
-		tag->invalid = true;
+	tag->twice |= tag->value.p != NULL && !str_ieq(tag->value, value);
+	tag->invalid |= tag->twice || !is_value(value);
 	tag->value = value;
 }
 
@@ -76,14 +94,17 @@ static bool says(const struct tag *tag, struct str word)
 	return !tag->invalid && str_ieq(tag->value, word);
 }
 
-static struct str valid_value(const struct tag *tag)
+/* False: it does not begin with the version. */
+static bool read_tags(struct str text, struct tag tags[N_TAGS])
 {
-	return tag->invalid ? (struct str){NULL, 0} : tag->value;
-}
-
-static void read_tags(struct str rest, struct tag tags[N_TAGS])
-{
-	struct str part, name, value;
+	struct str rest = text, part, name, value;
+	if (!str_cut(&rest, ';', &part) || !split_tag(part, &name, &value))
+		return false;
+	/* The tag's name is any case, its value is not; nothing may stand before it. */
+	if (part.p[0] == ' ' || part.p[0] == '\t' || !str_ieq(name, STR("v")) || !str_eq(value, STR("DMARC1")))
+		return false;
+	for (size_t i = 0; i < N_TAGS; i++)
+		tags[i] = (struct tag){.name = str_of(tag_names[i])};
 	while (str_cut(&rest, ';', &part)) {
 		if (!split_tag(part, &name, &value))
 			continue;
@@ -91,6 +112,40 @@ static void read_tags(struct str rest, struct tag tags[N_TAGS])
 			if (str_ieq(name, tags[i].name))
 				note_tag(&tags[i], value);
 	}
+	return true;
+}
+
+/* "0" and "1" exclude each other, and nothing stands twice. False: none of the grammar's. */
+static bool read_failure_options(struct str list, unsigned *ret_bits)
+{
+	static const char words[] = "01ds";
+	unsigned bits = 0;
+	for (struct str word; str_cut(&list, ':', &word);) {
+		const char *at = word.n == 1 ? memchr(words, str_lower_char(word.p[0]), sizeof(words) - 1) : NULL;
+		unsigned bit = at != NULL ? 1U << (at - words) : 0;
+		if (bit == 0 || (bits & bit) != 0)
+			return false;
+		bits |= bit;
+	}
+	*ret_bits = bits;
+	return bits != 0 && (bits & (DMARC_FO_ALL | DMARC_FO_ANY)) != (DMARC_FO_ALL | DMARC_FO_ANY);
+}
+
+unsigned dmarc_record_fo(const struct dmarc_record *record)
+{
+	unsigned bits;
+	return record->ruf.n > 0 && read_failure_options(record->fo, &bits) ? bits : DMARC_FO_ALL;
+}
+
+static struct str valid_value(const struct tag *tag)
+{
+	return tag->invalid ? (struct str){NULL, 0} : tag->value;
+}
+
+static unsigned percentage(const struct tag *tag)
+{
+	uint64_t percent;
+	return !tag->invalid && str_to_u64(tag->value, 100, &percent) ? (unsigned)percent : 100;
 }
 
 static void read_policies(const struct tag tags[N_TAGS], enum dmarc_discovery discovery, struct dmarc_record *record)
@@ -110,30 +165,15 @@ static void read_policies(const struct tag tags[N_TAGS], enum dmarc_discovery di
 
 bool dmarc_record_parse(enum dmarc_discovery discovery, struct str text, struct dmarc_record *ret_record)
 {
-	struct str rest = text, part, name, value;
-	if (!str_cut(&rest, ';', &part) || !split_tag(part, &name, &value))
+	struct tag tags[N_TAGS];
+	if (!read_tags(text, tags))
 		return false;
-	/* The tag's name is any case, its value is not; nothing may stand before it. */
-	if (part.p[0] == ' ' || part.p[0] == '\t' || !str_ieq(name, STR("v")) || !str_eq(value, STR("DMARC1")))
-		return false;
-	struct tag tags[N_TAGS] = {
-		[TAG_P] = {.name = STR("p")},
-		[TAG_SP] = {.name = STR("sp")},
-		[TAG_NP] = {.name = STR("np")},
-		[TAG_ADKIM] = {.name = STR("adkim")},
-		[TAG_ASPF] = {.name = STR("aspf")},
-		[TAG_PSD] = {.name = STR("psd")},
-		[TAG_T] = {.name = STR("t")},
-		[TAG_RUA] = {.name = STR("rua")},
-		[TAG_RUF] = {.name = STR("ruf")},
-		[TAG_FO] = {.name = STR("fo")},
-	};
-	read_tags(rest, tags);
 	struct dmarc_record record = {
 		.text = text,
 		.rua = valid_value(&tags[TAG_RUA]),
 		.ruf = valid_value(&tags[TAG_RUF]),
 		.fo = valid_value(&tags[TAG_FO]),
+		.pct = percentage(&tags[TAG_PCT]),
 	};
 	read_policies(tags, discovery, &record);
 	/* Anything else than the words of the grammar is the default. */
@@ -239,4 +279,77 @@ enum dmarc_policy dmarc_policy_one_below(enum dmarc_policy policy)
 		break;
 	}
 	return policy;
+}
+
+/* ---- what is wrong with a record ---- */
+
+/* Longer values are shown in part: a report is no place for what somebody put into the DNS by the kilobyte. */
+#define SHOWN_MAX 60
+
+static void add_fault(struct buf *out, const char *name, struct str value, const char *wrong)
+{
+	buf_printf(out, "%s%s=", out->n > 0 ? "; " : "", name);
+	for (size_t i = 0; i < value.n && i < SHOWN_MAX; i++)
+		buf_add_char(out, value.p[i] >= 0x20 && value.p[i] <= 0x7e ? value.p[i] : '?');
+	buf_printf(out, "%s: %s", value.n > SHOWN_MAX ? "..." : "", wrong);
+}
+
+/* One of the few words of the tag's grammar, or absent? @wrong tells what was done instead. */
+static void check_words(struct buf *out, const struct tag *tag, const char *const *words, const char *wrong)
+{
+	bool known = is_absent(tag);
+	for (size_t i = 0; words[i] != NULL; i++)
+		known = known || says(tag, str_of(words[i]));
+	if (!known)
+		add_fault(out, tag->name.p, tag->value, tag->twice ? "given twice with different values" : wrong);
+}
+
+static void check_uris(struct buf *out, const struct tag *tag)
+{
+	if (is_absent(tag))
+		return;
+	if (tag->invalid) {
+		add_fault(out, tag->name.p, tag->value, tag->twice ? "given twice" : "not printable US-ASCII");
+		return;
+	}
+	for (struct str rest = tag->value, uri; str_cut(&rest, ',', &uri);)
+		if (!is_uri(trim(uri)))
+			add_fault(out, tag->name.p, trim(uri), "no URI that a report could go to, ignored");
+}
+
+static void check_policies(struct buf *out, const struct tag tags[N_TAGS], enum dmarc_discovery discovery)
+{
+	static const char *const words[] = {"none", "quarantine", "reject", NULL};
+	const char *wrong = "neither none, quarantine nor reject";
+	if (is_absent(&tags[TAG_P]))
+		buf_add_cstr(out, "p is missing");
+	check_words(out, &tags[TAG_P], words, wrong);
+	check_words(out, &tags[TAG_SP], words, wrong);
+	if (discovery == DMARC_TREE_WALK)
+		check_words(out, &tags[TAG_NP], words, wrong);
+	if (out->n > 0)
+		buf_add_cstr(out, "; the record is taken as p=none");
+}
+
+struct str dmarc_record_faults(struct arena *arena, enum dmarc_discovery discovery, struct str text)
+{
+	static const char *const modes[] = {"r", "s", NULL}, *const flags[] = {"y", "n", NULL},
+				 *const psd[] = {"y", "n", "u", NULL};
+	struct tag tags[N_TAGS];
+	struct buf out = buf_in(arena);
+	if (!read_tags(text, tags))
+		return STR("the record does not begin with v=DMARC1");
+	check_policies(&out, tags, discovery);
+	check_words(&out, &tags[TAG_ADKIM], modes, "neither r nor s, taken as r");
+	check_words(&out, &tags[TAG_ASPF], modes, "neither r nor s, taken as r");
+	if (discovery == DMARC_TREE_WALK) {
+		check_words(&out, &tags[TAG_T], flags, "neither y nor n, taken as n");
+		check_words(&out, &tags[TAG_PSD], psd, "neither y, n nor u, taken as u");
+	}
+	unsigned bits;
+	if (!is_absent(&tags[TAG_FO]) && (tags[TAG_FO].invalid || !read_failure_options(tags[TAG_FO].value, &bits)))
+		add_fault(&out, "fo", tags[TAG_FO].value, "not 0 or 1, d, s with colons between, taken as 0");
+	check_uris(&out, &tags[TAG_RUA]);
+	check_uris(&out, &tags[TAG_RUF]);
+	return buf_str(&out);
 }

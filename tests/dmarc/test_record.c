@@ -199,6 +199,93 @@ static void test_report_tags(void **state)
 	}
 }
 
+/* fo, RFC 9989 sections 4.7 and 4.8; pct, RFC 7489. */
+static void test_fo_and_pct(void **state)
+{
+	(void)state;
+	static const struct {
+		struct str tags;
+		unsigned fo, pct;
+	} rows[] = {
+		{STR_INIT("v=DMARC1; p=none"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=mailto:a@example.com"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; fo=1"), DMARC_FO_ALL, 100}, /* no ruf: ignored */
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=0"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=1"), DMARC_FO_ANY, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; FO = D "), DMARC_FO_DKIM, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=s:d"), DMARC_FO_SPF | DMARC_FO_DKIM, 100},
+		{STR_INIT("v=DMARC1; fo=d:1:s; ruf=x:y"), DMARC_FO_ANY | DMARC_FO_SPF | DMARC_FO_DKIM, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=0:1:d:s"), DMARC_FO_ALL, 100}, /* 0 and 1 exclude each other */
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=d:d"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=1:"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo="), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=2"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=1ds"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; ruf=x:y; fo=1; fo=d"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; pct=20"), DMARC_FO_ALL, 20},
+		{STR_INIT("v=DMARC1; pct=0"), DMARC_FO_ALL, 0},
+		{STR_INIT("v=DMARC1; pct=101"), DMARC_FO_ALL, 100},
+		{STR_INIT("v=DMARC1; pct=20%"), DMARC_FO_ALL, 100},
+	};
+	for (size_t i = 0; i < LENGTH(rows); i++) {
+		struct dmarc_record record;
+		assert_true(dmarc_record_parse(DMARC_TREE_WALK, rows[i].tags, &record));
+		if (dmarc_record_fo(&record) != rows[i].fo || record.pct != rows[i].pct)
+			fail_msg("%s: fo %u pct %u", rows[i].tags.p, dmarc_record_fo(&record), record.pct);
+	}
+}
+
+/* What the owner of a record is told; RFC 9990 section 3.1.5. */
+static void test_faults(void **state)
+{
+	(void)state;
+	static const struct {
+		enum dmarc_discovery discovery;
+		struct str text;
+		const char *faults;
+	} rows[] = {
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none"), ""},
+		{DMARC_TREE_WALK,
+			STR_INIT("v=DMARC1; p=reject; sp=none; np=Quarantine; adkim=s; aspf=R; t=y; psd=u; fo=1:d:s; "
+				 "pct=5; "
+				 "x=y; rua=mailto:a@example.com!10m , https://example.com/; ruf=mailto:b@example.com;"),
+			""},
+		{DMARC_TREE_WALK, STR_INIT("v=spf1 -all"), "the record does not begin with v=DMARC1"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1"), "p is missing; the record is taken as p=none"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=r; sp=x"),
+			"p=r: neither none, quarantine nor reject; sp=x: neither none, quarantine nor reject; "
+			"the record is taken as p=none"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; np="),
+			"np=: neither none, quarantine nor reject; the record is taken as p=none"},
+		{DMARC_PSL, STR_INIT("v=DMARC1; p=none; np=x; t=x; psd=x"), ""},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; p=reject"),
+			"p=reject: given twice with different values; the record is taken as p=none"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; adkim=strict; aspf=x; t=1; psd=yes; fo=0:1"),
+			"adkim=strict: neither r nor s, taken as r; aspf=x: neither r nor s, taken as r; "
+			"t=1: neither y nor n, taken as n; psd=yes: neither y, n nor u, taken as u; "
+			"fo=0:1: not 0 or 1, d, s with colons between, taken as 0"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; rua=a@example.com, mailto:b@example.com; ruf=mailto:"),
+			"rua=a@example.com: no URI that a report could go to, ignored; "
+			"ruf=mailto:: no URI that a report could go to, ignored"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; rua=mailto:\xff@example.com"),
+			"rua=mailto:?@example.com: not printable US-ASCII"},
+		{DMARC_TREE_WALK, STR_INIT("v=DMARC1; p=none; rua=x:y; rua=x:z"), "rua=x:z: given twice"},
+		{DMARC_TREE_WALK,
+			STR_INIT("v=DMARC1; p=none; "
+				 "adkim=0123456789012345678901234567890123456789012345678901234567890123"),
+			"adkim=012345678901234567890123456789012345678901234567890123456789...: neither r nor s, taken "
+			"as "
+			"r"},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < LENGTH(rows); i++) {
+		struct str faults = dmarc_record_faults(arena, rows[i].discovery, rows[i].text);
+		if (!str_eq(faults, str_of(rows[i].faults)))
+			fail_msg("%s: \"%.*s\"", rows[i].text.p, STR_ARG(faults));
+	}
+	arena_free(arena);
+}
+
 /* dmarc-urilist and obs-dmarc-uri; RFC 9989 section 4.8, RFC 3986. */
 static void test_uris(void **state)
 {
@@ -255,6 +342,8 @@ int main(void)
 		cmocka_unit_test(test_policies_psl),
 		cmocka_unit_test(test_other_tags),
 		cmocka_unit_test(test_report_tags),
+		cmocka_unit_test(test_fo_and_pct),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_uris),
 		cmocka_unit_test(test_one_below),
 	};
