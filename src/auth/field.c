@@ -99,7 +99,8 @@ static size_t add_dkim_results(struct arena *arena, const struct auth_options *o
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
 	const struct auth_envelope *envelope, enum dmarc_policy disposition)
 {
-	struct result *results = ARENA_ARRAY(arena, DKIM_RESULTS_MAX + 4, struct result);
+	size_t n_dkim = findings->n_dkim < DKIM_RESULTS_MAX ? findings->n_dkim : DKIM_RESULTS_MAX;
+	struct result *results = ARENA_ARRAY(arena, n_dkim + 4, struct result);
 	size_t n = add_dkim_results(arena, options, findings, results);
 	if (findings->dkim_verified && findings->n_dkim == 0)
 		results[n++] = (struct result){.method = "dkim", .value = "none"};

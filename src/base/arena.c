@@ -7,9 +7,15 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-/* Typical mail fits into the first block; larger needs get blocks of their own. */
-#define BLOCK_SIZE ((size_t)16 * 1024)
+/*
+ * Blocks grow with what the arena holds: a message that waits for DNS has four arenas, three of which need 1 to 4 KiB,
+ * and hundreds may wait at once. Larger needs get blocks of their own.
+ */
+#define BLOCK_SIZE_MIN ((size_t)2 * 1024)
+#define BLOCK_SIZE_MAX ((size_t)16 * 1024)
 #define KEEP_SIZE ((size_t)64 * 1024)
+/* Of such there is mostly one (a signature), though there may be many. */
+#define LARGE_ELEMENT 100
 
 struct block {
 	struct block *next;
@@ -89,16 +95,23 @@ jmp_buf *arena_set_boundary(struct arena *arena, jmp_buf *boundary)
 	return former;
 }
 
+static size_t usual_size(const struct arena *arena)
+{
+	if (arena->used < BLOCK_SIZE_MIN)
+		return BLOCK_SIZE_MIN;
+	return arena->used < BLOCK_SIZE_MAX ? arena->used : BLOCK_SIZE_MAX;
+}
+
 static struct block *block_new(struct arena *arena, size_t need)
 {
-	size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	size_t usual = usual_size(arena), size = need > usual ? need : usual;
 	struct block *block = malloc(sizeof(*block) + size);
 	if (block == NULL)
 		return NULL;
 	block->size = size;
 	block->used = 0;
 	/* A block made for one large object is full at once: let the current one go on filling. */
-	if (need > BLOCK_SIZE && arena->blocks != NULL) {
+	if (need > usual && arena->blocks != NULL) {
 		block->next = arena->blocks->next;
 		arena->blocks->next = block;
 	} else {
@@ -172,7 +185,7 @@ void *arena_grow(struct arena *arena, void *old, size_t *capacity, size_t n, siz
 {
 	if (n <= *capacity)
 		return old;
-	size_t wanted = *capacity < 4 ? 8 : *capacity * 2;
+	size_t first = size < LARGE_ELEMENT ? 8 : 1, wanted = *capacity == 0 ? first : *capacity * 2;
 	if (wanted < n)
 		wanted = n;
 	void *grown = arena_alloc_array(arena, wanted, size);

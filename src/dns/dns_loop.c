@@ -17,6 +17,7 @@
 #define OVERDUE_MS 250 /* a question so old lets us see whether anybody listens */
 #define REFUSAL_MS 50  /* until the kernel has told us so */
 #define REACH_EVERY_MS 1000
+#define BUSY 200      /* questions at a time, of 10 KiB each: worth giving back when they are answered */
 #define GENERATIONS 4 /* contexts: the present one and those before it that have questions out */
 
 TAILQ_HEAD(asks, dns_ask);
@@ -45,6 +46,7 @@ struct dns_loop {
 	struct dns_unbound *contexts[GENERATIONS]; /* the youngest first, which is asked; NULL: to be made */
 	struct reach *reach;
 	struct asks outstanding; /* the oldest first */
+	bool was_busy;
 	struct dns_ask *answered, **answered_end, *crowded_out;
 };
 
@@ -159,6 +161,7 @@ static void ask_now(struct dns_loop *loop, struct dns_ask *ask, int64_t now_ms)
 	TAILQ_INSERT_TAIL(&loop->outstanding, ask, outstanding);
 	if (unbound != NULL) {
 		dns_unbound_ask(unbound, ask);
+		loop->was_busy |= dns_unbound_outstanding(unbound) >= BUSY;
 		return;
 	}
 	struct dns_answer *answer = dns_answer_new(DNS_FAILED, NULL, 0);
@@ -179,6 +182,13 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 		after(loop->due, next_ms > now_ms ? next_ms - now_ms : 0);
 }
 
+static void on_quiet(struct dns_loop *loop)
+{
+	if (loop->was_busy)
+		dns_unbound_give_memory_back();
+	loop->was_busy = false;
+}
+
 /* While a question is overdue: send, see shortly afterwards, and so each second. */
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
@@ -187,8 +197,10 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	int64_t now_ms = clock_monotonic_ms();
 	const struct dns_ask *oldest = TAILQ_FIRST(&loop->outstanding);
-	if (oldest == NULL)
+	if (oldest == NULL) {
+		on_quiet(loop);
 		return;
+	}
 	if (now_ms - oldest->asked_ms < OVERDUE_MS) {
 		after(loop->watch, OVERDUE_MS);
 		return;
