@@ -21,7 +21,7 @@ struct mail {
 	struct str from;       /* address; the From field */
 	struct str to;         /* recipient of envelope and To */
 	struct str sender;     /* envelope; empty: null */
-	struct str subject;    /* US-ASCII */
+	struct str subject;    /* one line; what is not US-ASCII is written as RFC 2047 has it */
 	struct str message_id; /* without <> */
 	struct str multipart;  /* "mixed", "report; report-type=feedback-report" */
 	const struct mail_part *parts;
@@ -29,14 +29,27 @@ struct mail {
 };
 
 /**
+ * Can reports go to, or come from, this address as it stands? local-part@domain, the local part a Dot-string or a
+ * Quoted-string of RFC 5321 section 4.1.2 in US-ASCII, the domain a host name, none longer than an MTA must take, no
+ * '-' in front. Nothing that passes can end a line, a path or an argument early, or look like an option. Pure.
+ */
+bool mail_address_usable(struct str address);
+
+/**
  * RFC 5322 text, CRLF, with Date, MIME and Auto-Submitted: auto-generated; then signed with the key that
- * the configuration's tables name for From (none: unsigned, *ret_signed false).
+ * the configuration's tables name for From (none, or Mode v: unsigned, *ret_signed false).
+ * ERR_CONFIG: From or To is not usable. ERR_LIBRARY: it should be signed and cannot be, the log says why; never send
+ * it unsigned. Parts whose text a mail server might change (long lines, 8-bit) go as base64; those of type message/...
+ * may not (RFC 2046 section 5.2), so what is not US-ASCII is '?' there.
  */
 enum err mail_write(struct arena *arena, const struct mail *mail, struct runtime *runtime, int64_t now, struct buf *out,
 	bool *ret_signed);
 
-/** The envelope sender that carries the recipient, and back: "reports+alice=example.org@host". False: it is none of
- * ours. */
+/**
+ * The envelope sender that carries the recipient, and back: "reports+alice=example.org@host".
+ * A local part that would be longer than 64 bytes (RFC 5321 section 4.5.3.1.1) leaves @address as it is: the bounce
+ * then names the recipient only in its text. False: it is none of ours. Pure.
+ */
 struct str mail_verp(struct arena *arena, struct str address, struct str recipient);
 bool mail_verp_parse(struct arena *arena, struct str address, struct str sender, struct str *ret_recipient);
 
@@ -50,6 +63,10 @@ enum mail_outcome {
 /**
  * By SMTP to smtp_host, or through ReportCommand. Blocks, at most @timeout seconds.
  * *ret_note: the server's answer, or what went wrong, in @arena; printable, one line.
+ *
+ * ReportCommand is run without a shell, the message on its standard input with LF line ends. With "-t" among its
+ * arguments it finds the recipient in To; else "--" and the recipient are appended, which mail_address_usable() has
+ * checked. Nothing else of a message is ever an argument; the envelope sender is what its arguments say ("-f", "<>").
  */
 enum mail_outcome mail_submit(struct arena *arena, const struct report_options *options, const struct mail *mail,
 	struct str text, unsigned timeout, struct str *ret_note);
