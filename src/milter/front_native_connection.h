@@ -1,0 +1,60 @@
+/*
+ * What a loop and its connections know of each other. The loop has the events
+ * and the queue, the connection what is said; neither calls the other's library.
+ */
+#ifndef TRIMILTER_MILTER_FRONT_NATIVE_CONNECTION_H
+#define TRIMILTER_MILTER_FRONT_NATIVE_CONNECTION_H
+
+#include "milter/front_native.h"
+#include "milter/front_native_talk.h"
+
+/* Several body chunks, or all of a small message; small enough to stay in the processor's cache while it is hashed. */
+#define SCRATCH_READ_MAX ((size_t)128 * 1024)
+
+/** What the connections of a loop share, one after the other. */
+struct scratch {
+	struct native *native;
+	struct wire_out out;
+	char read[SCRATCH_READ_MAX];
+};
+
+enum connection_wait { CONNECTION_RUNNING, CONNECTION_PARKED, CONNECTION_WOKEN };
+
+struct connection {
+	struct loop *loop;
+	struct native *native;
+	struct scratch *scratch;
+	int fd;
+	atomic_int wait; /* enum connection_wait */
+	int64_t last_ms; /* something came, or left */
+	struct talk talk;
+	struct native_bytes input;  /* not finished yet */
+	struct native_bytes output; /* not sent yet */
+};
+
+/* ---- the connection's; but for the first two they may end in loop_close() ---- */
+
+/** All zero before. */
+void connection_init(struct connection *connection, struct loop *loop, struct scratch *scratch, int fd);
+/** When it returns nobody wakes it up any more. */
+void connection_finish(struct connection *connection);
+void connection_start(struct connection *connection);
+void connection_readable(struct connection *connection);
+void connection_writable(struct connection *connection);
+/** The time of loop_wait_until() has come. */
+void connection_due(struct connection *connection);
+/** It was in the queue: the verdict is worth another try. */
+void connection_resume(struct connection *connection);
+
+/* ---- the loop's ---- */
+
+/** To be called when it can be read from, if @reading; and when it can be written to, if it has output. */
+void loop_await(struct connection *connection, bool reading);
+/** @deadline_ms  clock_monotonic_ms() */
+void loop_wait_until(struct connection *connection, int64_t deadline_ms);
+/** Have the loop call connection_resume(). Any thread. */
+void loop_enqueue(struct connection *connection);
+/** It is gone when this returns. */
+void loop_close(struct connection *connection);
+
+#endif
