@@ -53,6 +53,15 @@ static inline bool str_is_alpha(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/** The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int str_hex_digit(char c)
+{
+	if (str_is_digit(c))
+		return c - '0';
+	c = str_lower_char(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /** SP, HTAB, CR or LF: what folding white space is made of. */
 static inline bool str_is_space(char c)
 {

@@ -50,16 +50,7 @@ static bool read_number(struct str text, uint64_t *ret_number)
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (str_is_digit(c))
-		return c - '0';
-	c = str_lower_char(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* DKIM-Quoted-Printable, RFC 6376 section 2.11: white space is dropped, "=" needs two hex digits. */
-static bool read_quoted_printable(struct arena *arena, struct str text, struct str *ret_text)
+bool dkim_quoted_printable_decode(struct arena *arena, struct str text, struct str *ret_text)
 {
 	char *out = arena_alloc(arena, text.n + 1);
 	size_t n = 0;
@@ -70,8 +61,8 @@ static bool read_quoted_printable(struct arena *arena, struct str text, struct s
 			out[n++] = text.p[i];
 			continue;
 		}
-		int high = i + 2 < text.n ? hex_digit(text.p[i + 1]) : -1;
-		int low = i + 2 < text.n ? hex_digit(text.p[i + 2]) : -1;
+		int high = i + 2 < text.n ? str_hex_digit(text.p[i + 1]) : -1;
+		int low = i + 2 < text.n ? str_hex_digit(text.p[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
 		out[n++] = (char)(high << 4 | low);
@@ -136,7 +127,7 @@ static const char *read_identity(struct parse *parse)
 	}
 	struct str text, domain;
 	/* Quoted, each byte can take three. */
-	if (i->n > 3 * IDENTITY_MAX || !read_quoted_printable(parse->arena, *i, &text))
+	if (i->n > 3 * IDENTITY_MAX || !dkim_quoted_printable_decode(parse->arena, *i, &text))
 		return "malformed i=";
 	ptrdiff_t at = str_rindex(text, '@');
 	if (at < 0 || !read_domain(parse->arena, str_skip(text, (size_t)at + 1), 1, &domain))

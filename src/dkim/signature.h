@@ -34,4 +34,10 @@ struct dkim_signature {
 void dkim_signature_parse(
 	struct arena *arena, struct str value, int64_t now, unsigned drift, struct dkim_signature *ret_signature);
 
+/**
+ * DKIM-Quoted-Printable, RFC 6376 section 2.11: white space is dropped. False: a "=" without two hex digits.
+ * The result may hold any byte.
+ */
+bool dkim_quoted_printable_decode(struct arena *arena, struct str text, struct str *ret_text);
+
 #endif

@@ -191,19 +191,13 @@ bool dmarc_record_parse(enum dmarc_discovery discovery, struct str text, struct 
 
 /* ---- reporting URIs ---- */
 
-static bool is_hex(char c)
-{
-	c = str_lower_char(c);
-	return str_is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
 /* The characters of RFC 3986 section 2, without "!" and ",", which must be encoded here. */
 static bool is_uri_text(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 		if (c == '%') {
-			if (s.n - i < 3 || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))
+			if (s.n - i < 3 || str_hex_digit(s.p[i + 1]) < 0 || str_hex_digit(s.p[i + 2]) < 0)
 				return false;
 			i += 2;
 		} else if (c == '\0' ||

@@ -9,7 +9,7 @@
 
 #include "base/answer.h"
 #include "dmarc/dmarc.h"
-#include "report/options.h"
+#include "report/record.h"
 
 /** One URI of rua or ruf. */
 struct destination {
