@@ -10,8 +10,7 @@
 #include "auth/job.h"
 #include "auth/origin.h"
 #include "auth/policy.h"
-#include "auth/sender.h"
-#include "auth/signers.h"
+#include "auth/signing.h"
 #include "base/clock.h"
 #include "message/results.h"
 
@@ -27,15 +26,8 @@ struct auth_message {
 	struct origin origin;
 	struct headers headers;
 	struct dkim_body *body;
-	struct dkim_verifier *verifier;    /* NULL: nothing is verified */
-	const struct dkim_signer *signers; /* chosen at the end of the headers */
-	struct dkim_signing **signings;
-	size_t n_signers;
-	struct dkim_signer *signed_by; /* whose signature was added */
-	struct str signing_failure;    /* should be signed and cannot; empty: no */
-	struct str unsigned_why;
-	bool not_allowed;         /* UserDomains: worth a word in the log always */
-	struct str unsigned_rcpt; /* a recipient in DontSignMailTo; empty: none */
+	struct dkim_verifier *verifier; /* NULL: nothing is verified */
+	struct signing signing;
 	struct auth_findings findings;
 	struct verdict verdict;
 	struct verdict_insertion *insertions; /* the verdict's, while they are written */
@@ -145,6 +137,7 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 	message->findings.judged = message->origin.judge;
 	headers_init(&message->headers, arena, options->maximum_headers, options->maximum_header_bytes);
 	message->body = dkim_body_new(arena);
+	signing_init(&message->signing, arena, runtime, &message->headers, message->body);
 	if (message->origin.may_verify)
 		message->verifier = dkim_verifier_new(arena, &runtime->dkim_verify, runtime->dkim_keys, now);
 	/* From here on the arena's reset gives back what is held outside of it. */
@@ -160,12 +153,8 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 
 void auth_rcpt(struct auth_message *message, struct str rcpt)
 {
-	struct address address;
-	const struct address_set *set = message->runtime->auth.dont_sign_mail_to;
-	if (set == NULL || !message->origin.may_sign || message->unsigned_rcpt.n > 0)
-		return;
-	if (address_parse_path(message->arena, rcpt, &address) && address_set_has(set, message->arena, &address))
-		message->unsigned_rcpt = arena_dup(message->arena, rcpt);
+	if (message->runtime->auth.mode_sign && !message->origin.peer)
+		signing_rcpt(&message->signing, rcpt);
 }
 
 /* ---- header fields ---- */
@@ -203,71 +192,6 @@ static void want_author(struct auth_message *message, struct answers *answers, s
 {
 	dmarc_want(&message->runtime->dmarc, domain, answers);
 	job_advance(message->job);
-}
-
-/* ---- signing ---- */
-
-/* Looking at each costs a signature check; beyond some a sender is buying our CPU. */
-#define OWN_SIGNATURES_MAX 10
-
-static bool signed_before(struct auth_message *message, const struct dkim_signer *signer)
-{
-	const struct header_field *field;
-	for (size_t i = 0; i < OWN_SIGNATURES_MAX &&
-			   (field = headers_from_bottom(&message->headers, STR("DKIM-Signature"), i)) != NULL;
-		i++)
-		if (dkim_signed_by(message->arena, field, &message->headers, message->body, signer))
-			return true;
-	return false;
-}
-
-static void choose_signers(struct auth_message *message)
-{
-	const struct auth_options *options = &message->runtime->auth;
-	const struct dkim_signer *signers = NULL;
-	size_t n = 0;
-	if (message->unsigned_rcpt.n > 0) {
-		message->unsigned_why =
-			arena_printf(message->arena, "%.*s is in DontSignMailTo", STR_ARG(message->unsigned_rcpt));
-		return;
-	}
-	const struct address *address = sender_find(
-		message->arena, options, &message->headers, &message->findings.author, &message->unsigned_why);
-	if (address == NULL)
-		return;
-	if (!sender_allowed(message->arena, options, message->envelope.auth_user, &message->findings.author, address)) {
-		message->not_allowed = true;
-		message->unsigned_why = arena_printf(message->arena,
-			"UserDomains does not let '%.*s' sign as '%.*s@%.*s'", STR_ARG(message->envelope.auth_user),
-			STR_ARG(address->local_part), STR_ARG(address->domain));
-		return;
-	}
-	switch (signers_select(options->signers, message->arena, address, &signers, &n, &message->signing_failure)) {
-	case SIGNERS_FOUND:
-		message->signers = signers;
-		message->n_signers = n;
-		break;
-	case SIGNERS_NO_MATCH:
-		message->unsigned_why = arena_printf(message->arena, "no signing table match for '%.*s@%.*s'",
-			STR_ARG(address->local_part), STR_ARG(address->domain));
-		break;
-	case SIGNERS_KEY_BROKEN:
-		break;
-	}
-}
-
-static void begin_signing(struct auth_message *message)
-{
-	choose_signers(message);
-	message->signings = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signing *);
-	for (size_t i = 0; i < message->n_signers; i++)
-		message->signings[i] = dkim_sign_begin(message->arena, &message->runtime->dkim_sign,
-			&message->signers[i], &message->headers, message->body, message->now);
-}
-
-static bool to_be_signed(const struct auth_message *message)
-{
-	return message->n_signers > 0 || message->signing_failure.n > 0;
 }
 
 static void begin_verifying(struct auth_message *message)
@@ -309,10 +233,11 @@ void auth_headers_done(struct auth_message *message)
 	author_find(message->arena, &message->headers, &message->findings.author);
 	if (message->origin.judge && message->findings.author.n_domains == 1)
 		with_answers(message, want_author, message->findings.author.domains[0]);
-	if (message->origin.may_sign)
-		begin_signing(message);
+	if (message->runtime->auth.mode_sign && !message->origin.peer)
+		signing_begin(&message->signing, message->origin.may_sign, &message->findings.author,
+			message->envelope.auth_user, message->now);
 	/* What we sign ourselves is not verified as well, unless it is judged. */
-	if (to_be_signed(message) && !message->origin.judge)
+	if (signing_is_ours(&message->signing) && !message->origin.judge)
 		message->verifier = NULL;
 	if (message->verifier != NULL)
 		begin_verifying(message);
@@ -419,7 +344,7 @@ static void find_deletions(struct auth_message *message)
 		const struct header_field *field = &message->headers.fields[i - 1];
 		bool forged =
 			is_called(field, STR("Authentication-Results")) && results_claims(field->value, ids, n_ids);
-		bool old = options->remove_old_signatures && message->n_signers > 0 &&
+		bool old = options->remove_old_signatures && message->signing.n_signed > 0 &&
 			   is_called(field, STR("DKIM-Signature"));
 		if (!forged && !old)
 			continue;
@@ -442,26 +367,23 @@ static void insert(struct auth_message *message, struct str name, struct str val
 	message->insertions[message->verdict.n_insertions++] = (struct verdict_insertion){name, value};
 }
 
+/* Mail of ours needs no verification to be signed by a list. */
+static bool is_verified(const struct auth_findings *findings)
+{
+	bool verified = !findings->judged || (findings->dmarc_evaluated && findings->dmarc.status == DMARC_PASS);
+	for (size_t i = 0; i < findings->n_dkim; i++)
+		verified = verified || (findings->dkim[i].status == DKIM_PASS && findings->dkim[i].counts);
+	return verified;
+}
+
 static void write_signatures(struct auth_message *message)
 {
-	bool repeat = message->runtime->auth.remove_old_signatures;
 	/* Behind the signatures: software, Received-SPF, results. */
-	message->insertions = ARENA_ARRAY(message->arena, message->n_signers + 3, struct verdict_insertion);
+	message->insertions = ARENA_ARRAY(message->arena, message->signing.n_signers + 3, struct verdict_insertion);
 	message->verdict.insertions = message->insertions;
-	message->signed_by = ARENA_ARRAY(message->arena, message->n_signers, struct dkim_signer);
-	for (size_t i = 0; i < message->n_signers; i++) {
-		const struct dkim_signer *signer = &message->signers[i];
-		struct str value;
-		if (!repeat && signed_before(message, signer))
-			continue;
-		if (!dkim_sign_end(message->signings[i], &value)) {
-			message->signing_failure = arena_printf(message->arena, "signing failed (s=%.*s, d=%.*s)",
-				STR_ARG(signer->selector), STR_ARG(signer->domain));
-			continue;
-		}
-		insert(message, STR("DKIM-Signature"), value);
-		message->signed_by[message->findings.n_signatures_added++] = *signer;
-	}
+	signing_end(&message->signing, is_verified(&message->findings), message->insertions,
+		&message->verdict.n_insertions);
+	message->findings.n_signatures_added = message->signing.n_signed;
 }
 
 static void write_results(struct auth_message *message, struct str queue_id)
@@ -485,13 +407,13 @@ static void conclude(struct auth_message *message, struct str queue_id)
 {
 	const struct auth_options *options = &message->runtime->auth;
 	const struct author *author = &message->findings.author;
-	find_deletions(message);
 	write_signatures(message);
+	find_deletions(message);
 	struct policy_input input = {
 		.findings = &message->findings,
 		.headers = &message->headers,
-		.signing_failed = message->signing_failure.n > 0,
-		.signing_failure = message->signing_failure,
+		.signing_failed = message->signing.failure.n > 0,
+		.signing_failure = message->signing.failure,
 		.author_exempt = address_set_has_all(
 			options->exempt_domains, message->arena, author->addresses, author->n_addresses),
 		.author_ignored = address_set_has_all(
@@ -503,14 +425,14 @@ static void conclude(struct auth_message *message, struct str queue_id)
 		.findings = &message->findings,
 		.envelope = &message->envelope,
 		.verdict = &message->verdict,
-		.signers = message->signed_by,
-		.n_signers = message->findings.n_signatures_added,
+		.signers = message->signing.signed_by,
+		.n_signers = message->signing.n_signed,
 		.queue_id = queue_id,
 	};
 	policy_decide(message->arena, options, &input, &message->verdict, &line.reason);
 	write_results(message, queue_id);
-	if (message->not_allowed || (options->log_why && message->origin.may_sign))
-		line.unsigned_why = message->unsigned_why;
+	if (message->signing.not_allowed || options->log_why)
+		line.unsigned_why = message->signing.unsigned_why;
 	message->verdict.log_line = logline_write(message->arena, &line);
 }
 

@@ -12,6 +12,7 @@
 
 struct address_set;
 struct hosts;
+struct signature_options;
 struct signers;
 struct users;
 
@@ -52,6 +53,7 @@ struct auth_options {
 	const struct hosts *peers;                   /* PeerList: nothing is done but the removal of forged results */
 	const struct address_set *exempt_domains;    /* ExemptDomains: authors not signed for, nor refused by DKIM */
 	const struct address_set *dont_sign_mail_to; /* DontSignMailTo: recipients */
+	const struct address_set *body_length_rcpts; /* BodyLengthDB: recipients whose mail gets l= */
 	const struct address_set *ignore_mail_from;  /* IgnoreMailFrom: authors whose DMARC policy is not applied */
 	/* DomainWhitelist, DomainWhitelistFile: the same for whom these have authenticated */
 	const struct address_set *domain_whitelist, *domain_whitelist_file;
@@ -60,6 +62,8 @@ struct auth_options {
 	const struct str *sign_daemons; /* MTA: {daemon_name}s whose mail may be signed; none: all */
 	size_t n_sign_daemons;
 	const struct signers *signers;
+	const struct signature_options *signature_options; /* SignatureOptions: by sender; NULL: none differ */
+	bool resign_all;                                   /* ResignAll: ResignMailTo signs what is not verified too */
 	const struct users *users;        /* UserDomains: who may sign as whom; NULL: everybody as anybody */
 	const struct str *sender_headers; /* SenderHeaders: the first there is names the signer; none: From */
 	size_t n_sender_headers;

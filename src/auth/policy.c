@@ -389,7 +389,8 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 	}
 	if (input->signing_failed) {
 		decide_signing(options, input, verdict, ret_reason);
-		return;
+		if (verdict->action != VERDICT_ACCEPT)
+			return;
 	}
 	if (!findings->judged)
 		return;

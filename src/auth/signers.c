@@ -36,6 +36,7 @@ struct signers {
 	struct map *by_name;
 	struct key_row *first, **end;
 	struct signing_table *table;
+	struct signing_table *lists; /* ResignMailTo; NULL: not configured */
 	bool multiple;
 };
 
@@ -177,6 +178,23 @@ static void add_signing_row(struct builder *builder, const struct dataset_row *r
 	signing_table_add(signers->table, row->key, value, row->place, builder->diag);
 }
 
+/* ResignMailTo. Without a KeyTable, where keys have no names, it is the one of KeyFile. */
+static void add_list(struct builder *builder, const struct dataset_row *row, bool key_table)
+{
+	struct signers *signers = builder->signers;
+	struct signing_value *value = ARENA_NEW(signers->arena, struct signing_value);
+	struct str name = arena_dup_lower(signers->arena, str_trim(row->value));
+	value->row = key_table ? map_get(signers->by_name, name) : signers->first;
+	if (key_table && name.n == 0)
+		diag_error(builder->diag, row->place,
+			"ResignMailTo: \"%.*s\" names no key: write %.*s  NAME-IN-KEYTABLE", STR_ARG(row->key),
+			STR_ARG(row->key));
+	else if (value->row == NULL)
+		report_unknown_key(builder, name, row);
+	else
+		signing_table_add(signers->lists, row->key, value, row->place, builder->diag);
+}
+
 /* Domain, Selector, KeyFile: the same as a key table and a signing table of a row to each domain. */
 static void add_domains(struct builder *builder, const struct signers_source *source)
 {
@@ -251,6 +269,10 @@ enum err signers_build(
 	} else {
 		add_domains(&builder, source);
 	}
+	if (source->lists != NULL)
+		signers->lists = signing_table_new(arena, source->lists->kind, "no list signs by it");
+	for (size_t i = 0; source->lists != NULL && i < source->lists->n; i++)
+		add_list(&builder, &source->lists->rows[i], tables);
 	keyring_load(signers->keyring, diag);
 	*ret_signers = diag->n_errors == errors ? signers : NULL;
 	return diag->n_errors == errors ? ERR_OK : ERR_CONFIG;
@@ -351,29 +373,58 @@ static bool apply(struct selection *selection, const struct signing_value *value
 	return choose(selection, row, value->identity);
 }
 
-enum signers_outcome signers_select(const struct signers *signers, struct arena *arena, const struct address *author,
-	const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why)
+static enum signers_outcome select_from(const struct signers *signers, const struct signing_table *table, bool all,
+	struct arena *arena, const struct address *address, struct selection *ret_selection)
 {
-	*ret_signers = NULL;
-	*ret_n = 0;
-	*ret_why = STR("");
-	/* A domain that is no host name could reach outside a key directory through "%". */
-	if (signers == NULL || !domain_is_hostname(author->domain))
-		return SIGNERS_NO_MATCH;
 	const struct signing_row **rows;
-	size_t n = signing_table_match(signers->table, arena, author, signers->multiple, &rows);
-	if (n == 0)
+	*ret_selection = (struct selection){
+		.signers = signers, .arena = arena, .author_domain = address->domain, .why = STR("")};
+	/* A domain that is no host name could reach outside a key directory through "%". */
+	if (table == NULL || !domain_is_hostname(address->domain))
 		return SIGNERS_NO_MATCH;
-	struct selection selection = {.signers = signers, .arena = arena, .author_domain = author->domain};
+	size_t n = signing_table_match(table, arena, address, all, &rows);
 	for (size_t i = 0; i < n; i++) {
-		if (!apply(&selection, rows[i]->value)) {
-			*ret_why = selection.why;
+		if (!apply(ret_selection, rows[i]->value)) {
+			ret_selection->n = 0;
 			return SIGNERS_KEY_BROKEN;
 		}
 	}
+	return n > 0 ? SIGNERS_FOUND : SIGNERS_NO_MATCH;
+}
+
+enum signers_outcome signers_select(const struct signers *signers, struct arena *arena, const struct address *author,
+	const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why)
+{
+	struct selection selection;
+	enum signers_outcome outcome = select_from(signers, signers != NULL ? signers->table : NULL,
+		signers != NULL && signers->multiple, arena, author, &selection);
 	*ret_signers = selection.signers_found;
 	*ret_n = selection.n;
-	return SIGNERS_FOUND;
+	*ret_why = selection.why;
+	return outcome;
+}
+
+bool signers_have_lists(const struct signers *signers)
+{
+	return signers != NULL && signers->lists != NULL;
+}
+
+bool signers_have_list(const struct signers *signers, struct arena *arena, const struct address *recipient)
+{
+	const struct signing_row **rows;
+	return signers_have_lists(signers) && signing_table_match(signers->lists, arena, recipient, false, &rows) > 0;
+}
+
+enum signers_outcome signers_select_list(const struct signers *signers, struct arena *arena,
+	const struct address *recipient, const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why)
+{
+	struct selection selection;
+	enum signers_outcome outcome =
+		select_from(signers, signers != NULL ? signers->lists : NULL, false, arena, recipient, &selection);
+	*ret_signers = selection.signers_found;
+	*ret_n = selection.n;
+	*ret_why = selection.why;
+	return outcome;
 }
 
 void signers_each(

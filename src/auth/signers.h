@@ -23,6 +23,7 @@ struct signers_source {
 	bool subdomains; /* SubDomains: sign below the domains too */
 	/* ... or tables; NULL: not configured. With tables the above is not looked at. */
 	const struct dataset *key_table;     /* name -> domain:selector:keyfile; % for the author's domain */
+	const struct dataset *lists;         /* ResignMailTo: recipient -> key name; NULL: none */
 	const struct dataset *signing_table; /* user@host, host, .domain, user@*, * -> key name[:signer] */
 	/* Checks. */
 	unsigned minimum_key_bits; /* RSA keys below it are errors; never below 1024 */
@@ -55,6 +56,14 @@ enum signers_outcome {
  */
 enum signers_outcome signers_select(const struct signers *signers, struct arena *arena, const struct address *author,
 	const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why);
+
+/** Is there any recipient for whose mail a list signs? NULL @signers: no. */
+bool signers_have_lists(const struct signers *signers);
+/** Is it this one? @arena  scratch */
+bool signers_have_list(const struct signers *signers, struct arena *arena, const struct address *recipient);
+/** Its keys, like signers_select(); where a row says "%", that is the recipient's domain. */
+enum signers_outcome signers_select_list(const struct signers *signers, struct arena *arena,
+	const struct address *recipient, const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why);
 
 /** Every distinct (domain, selector) with its key file, for testkey; calls @visit until it returns false. */
 struct signers_entry {

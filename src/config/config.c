@@ -106,17 +106,31 @@ static void need(const struct config *config, const char *has, const char *lacks
 		diag_error(diag, place_of(config, has), "%s is set, but %s is not: %s", has, lacks, why);
 }
 
+static void warn_body_lengths(const struct config *config, struct diag *diag)
+{
+	static const char *const names[] = {"BodyLengths", "BodyLengthDB"};
+	bool set[] = {config->values.dkim_sign.body_lengths, config->values.tables.body_length_db.n > 0};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (set[i])
+			diag_warning(diag, place_of(config, names[i]),
+				"%s writes l=: anybody may then add text to such a message, and the signature still "
+				"verifies (RFC 6376 section 8.2)",
+				names[i]);
+}
+
 static void finish_signing(struct config *config, struct diag *diag)
 {
 	bool tables = is_said(config, "KeyTable") || is_said(config, "SigningTable");
 	if (tables) {
-		need(config, "KeyTable", "SigningTable", "it says whose mail gets which key", diag);
+		if (!is_said(config, "ResignMailTo"))
+			need(config, "KeyTable", "SigningTable", "it says whose mail gets which key", diag);
 		need(config, "SigningTable", "KeyTable", "it says where the keys are", diag);
 		warn_ignored(config, "Domain", diag);
 		warn_ignored(config, "Selector", diag);
 		warn_ignored(config, "KeyFile", diag);
 		return;
 	}
+	need(config, "ResignMailTo", "KeyFile", "it names the list's key (or KeyTable has it)", diag);
 	if (is_said(config, "KeyFile") || is_said(config, "Selector")) {
 		need(config, "KeyFile", "Selector", "it names the key in the DNS (SELECTOR._domainkey.DOMAIN)", diag);
 		need(config, "KeyFile", "Domain", "it says whose mail is signed", diag);
@@ -237,6 +251,7 @@ void config_finish(struct config *config, struct diag *diag)
 	warn_signature_error(config, diag);
 	finish_quarantine(config, diag);
 	finish_signing(config, diag);
+	warn_body_lengths(config, diag);
 	finish_reports(config, &config->values.report, diag);
 	finish_paths(config);
 	finish_trust_anchor(config, diag);

@@ -4,6 +4,7 @@
 
 #include "auth/addresses.h"
 #include "auth/runtime.h"
+#include "auth/signature_options.h"
 #include "auth/signers.h"
 #include "auth/users.h"
 #include "config/state.h"
@@ -137,7 +138,7 @@ static bool read_table(struct loader *loader, const char *option, struct str spe
 static const struct signers *load_signers(struct loader *loader)
 {
 	const struct config_tables *tables = &loader->values.tables;
-	struct dataset keys, authors;
+	struct dataset keys, authors = {0}, lists;
 	struct signers *signers = NULL;
 	struct signers_source source = {
 		.domains = tables->domains,
@@ -154,7 +155,8 @@ static const struct signers *load_signers(struct loader *loader)
 	};
 	if (tables->key_table.n > 0) {
 		bool have_keys = read_table(loader, "KeyTable", tables->key_table, &keys);
-		bool have_authors = read_table(loader, "SigningTable", tables->signing_table, &authors);
+		bool have_authors = tables->signing_table.n == 0 ||
+				    read_table(loader, "SigningTable", tables->signing_table, &authors);
 		if (!have_keys || !have_authors)
 			return NULL;
 		source.key_table = &keys;
@@ -162,8 +164,24 @@ static const struct signers *load_signers(struct loader *loader)
 	} else if (tables->key_file.n == 0) {
 		return NULL;
 	}
+	if (tables->resign_mail_to.n > 0) {
+		if (dataset_read(loader->scratch, tables->resign_mail_to, place_of(loader, "ResignMailTo"),
+			    loader->diag, &lists) != ERR_OK)
+			return NULL;
+		source.lists = &lists;
+	}
 	signers_build(loader->arena, &source, loader->diag, &signers);
 	return signers;
+}
+
+static const struct signature_options *load_signature_options(struct loader *loader)
+{
+	struct str spec = loader->values.tables.signature_options;
+	struct dataset dataset;
+	if (spec.n == 0 || dataset_read(loader->scratch, spec, place_of(loader, "SignatureOptions"), loader->diag,
+				   &dataset) != ERR_OK)
+		return NULL;
+	return signature_options_new(loader->arena, &dataset, &loader->values.dkim_sign, loader->diag);
 }
 
 static void free_suffixes(void *suffixes)
@@ -233,6 +251,7 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->auth.exempt_domains = load_addresses(loader, "ExemptDomains", values->tables.exempt_domains);
 	values->auth.dont_sign_mail_to = load_addresses(loader, "DontSignMailTo", values->tables.dont_sign_mail_to);
 	values->auth.ignore_mail_from = load_addresses(loader, "IgnoreMailFrom", values->tables.ignore_mail_from);
+	values->auth.body_length_rcpts = load_addresses(loader, "BodyLengthDB", values->tables.body_length_db);
 	values->auth.domain_whitelist = load_addresses(loader, "DomainWhitelist", values->tables.domain_whitelist);
 	values->auth.domain_whitelist_file =
 		load_addresses(loader, "DomainWhitelistFile", file_spec(loader, values->tables.domain_whitelist_file));
@@ -241,6 +260,7 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->dmarc.suffixes = load_suffixes(loader);
 	if (values->auth.mode_sign)
 		values->auth.signers = load_signers(loader);
+	values->auth.signature_options = load_signature_options(loader);
 	load_reports(loader);
 	runtime->auth = values->auth;
 	runtime->dkim_verify = values->dkim_verify;

@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "config/set.h"
+#include "dkim/dkim.h"
 #include "spf/spf.h"
 #include "tables/dataset.h"
 
@@ -135,25 +136,11 @@ static bool set_mode(const struct option_setting *setting, struct str text)
 	return sign || verify || option_refuse(setting, text, "s, v or sv");
 }
 
-static bool parse_canonicalization(struct str word, enum dkim_canonicalization *ret)
-{
-	*ret = str_ieq(word, STR("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
-	return *ret == DKIM_RELAXED || str_ieq(word, STR("simple"));
-}
-
 static bool set_canonicalization(const struct option_setting *setting, struct str text)
 {
-	struct str rest = text, header, body;
-	enum dkim_canonicalization of_header, of_body = DKIM_SIMPLE;
-	str_cut(&rest, '/', &header);
-	bool ok = parse_canonicalization(str_trim(header), &of_header);
-	if (str_cut(&rest, '/', &body))
-		ok = parse_canonicalization(str_trim(body), &of_body) && ok;
-	if (!ok || rest.p != NULL)
-		return option_refuse(setting, text, "HEADER/BODY, each \"relaxed\" or \"simple\"");
-	setting->values->dkim_sign.header_canonicalization = of_header;
-	setting->values->dkim_sign.body_canonicalization = of_body;
-	return true;
+	struct dkim_sign_options *options = &setting->values->dkim_sign;
+	return dkim_canonicalization_parse(text, &options->header_canonicalization, &options->body_canonicalization) ||
+	       option_refuse(setting, text, "HEADER/BODY, each \"relaxed\" or \"simple\"");
 }
 
 static bool set_quarantine_action(const struct option_setting *setting, struct str text)

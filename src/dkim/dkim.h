@@ -132,6 +132,10 @@ const char *dkim_key_compare(struct arena *arena, struct str record, const struc
 
 /* ---- signing ---- */
 
+/** "relaxed/simple"; one word alone is the header's, the body's then simple. False: neither (RFC 6376 section 3.5). */
+bool dkim_canonicalization_parse(
+	struct str text, enum dkim_canonicalization *ret_header, enum dkim_canonicalization *ret_body);
+
 /** Who signs: one row of a KeyTable. Borrowed by dkim_sign_*; immutable. */
 struct dkim_signer {
 	struct str domain;   /* d=, canonical */

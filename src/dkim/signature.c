@@ -144,6 +144,16 @@ static bool read_one_canonicalization(struct str word, enum dkim_canonicalizatio
 	return *ret_how == DKIM_RELAXED || str_ieq(word, STR("simple"));
 }
 
+bool dkim_canonicalization_parse(
+	struct str text, enum dkim_canonicalization *ret_header, enum dkim_canonicalization *ret_body)
+{
+	struct str body = text, header;
+	str_cut(&body, '/', &header);
+	*ret_body = DKIM_SIMPLE;
+	return read_one_canonicalization(header, ret_header) &&
+	       (body.p == NULL || read_one_canonicalization(body, ret_body));
+}
+
 static const char *read_canonicalization(struct parse *parse)
 {
 	struct dkim_signature *signature = parse->signature;
@@ -151,14 +161,9 @@ static const char *read_canonicalization(struct parse *parse)
 	signature->header_canonicalization = signature->body_canonicalization = DKIM_SIMPLE;
 	if (c == NULL)
 		return NULL;
-	struct str body = *c, header;
-	str_cut(&body, '/', &header);
-	if (!read_one_canonicalization(header, &signature->header_canonicalization))
-		return "unknown canonicalization";
-	/* "c=relaxed" means relaxed/simple. */
-	if (body.p != NULL && !read_one_canonicalization(body, &signature->body_canonicalization))
-		return "unknown canonicalization";
-	return NULL;
+	return dkim_canonicalization_parse(*c, &signature->header_canonicalization, &signature->body_canonicalization)
+		       ? NULL
+		       : "unknown canonicalization";
 }
 
 /* Unknown methods are skipped, one known has to be there. "dns" alone is what early signers wrote. */

@@ -10,15 +10,16 @@ Each real/*.txt is one or more set-ups:
     -- key PATH NAME   the private key keys/NAME.pem of tests/scenarios, at PATH; "mode=0644" behind: with that mode
     -- zone            records, @NAME standing for that key's
     -- start           arguments; default: -c /etc/opendkim.conf
-    -- send            from=A [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] [header=TEXT] -> WANTED, one message a line;
-                       WANTED: signed D/S,... | unsigned | results TEXT | reply TEXT | untouched
+    -- send            from=A [mail-from=A] [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] ["header=NAME: TEXT"]... [sign=D/S/KEY]
+                       -> WANTED, one message a line; sign: by whom it is signed already
+                       WANTED: signed D/S,... [TAG=VALUE|*]... | unsigned | results TEXT | reply TEXT | accepted | untouched
     -- fails           texts that `trimilter -n` must say when it refuses (exit 78)
     -- warns           texts that it must say although it starts
     -- testkey         texts that `trimilterctl testkey` must say
 
 A signature is checked by an independent implementation (python3-dkim). Last line: "N passed, N failed".
 """
-import glob, os, re, socket, subprocess, sys, tempfile, time
+import glob, os, re, shlex, socket, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENARIOS = os.path.join(HERE, "..", "scenarios")
@@ -118,27 +119,42 @@ def verify(result, body, zone, wanted):
 
     def lookup(name, timeout=5):
         return records.get(name.decode().rstrip("."), "").encode()
+    by, *tags_wanted = wanted.split()
     found = []
     for i, value in enumerate(result.header("DKIM-Signature")):
         tags = dict(re.findall(r"(\w+)=([^;]*)", re.sub(r"\s", "", value)))
         found.append("%s/%s" % (tags["d"], tags["s"]))
         want(dkim.DKIM(message).verify(i, dnsfunc=lookup), "signature %s does not verify" % found[-1])
-    want(sorted(found) == sorted(wanted.split(",")), "signed %s, not %s" % (found, wanted))
+        for tag, value in (word.split("=", 1) for word in tags_wanted):
+            want(tags.get(tag, "") == value or (value == "*" and tag in tags), "signature %s has %s=%s, not %s" % (found[-1], tag, tags.get(tag), value))
+    want(sorted(found) == sorted(by.split(",")), "signed %s, not %s" % (found, by))
+
+
+def sign(headers, body, by):
+    """The field that an independent implementation writes."""
+    import dkim
+    domain, selector, name = by.split("/")
+    message = "".join("%s:%s\r\n" % field for field in headers).encode() + b"\r\n" + body
+    field = dkim.sign(message, selector.encode(), domain.encode(), key(name, ".pem").encode(),
+                      include_headers=[b"from", b"subject"]).decode()
+    return "DKIM-Signature", re.sub(r"\r\n\s*", " ", field.split(":", 1)[1])
 
 
 def send(root, line, zone):
     words, _, wanted = line.partition(" -> ")
-    given = dict(word.split("=", 1) for word in words.split())
+    words = [word.split("=", 1) for word in shlex.split(words)]
+    given = dict(words)
     client = given.get("client", "203.0.113.5")
     body = b"text\r\n"
     headers = [("From", " " + given["from"]), ("To", " you@receiver.example"), ("Subject", " x"),
                ("Date", " Tue, 14 Nov 2023 22:13:20 +0000"), ("Message-ID", " <1@example.com>")]
-    if "header" in given:
-        headers.append(tuple(given["header"].split(":", 1)))
+    headers = [tuple(value.split(":", 1)) for name, value in words if name == "header"] + headers
+    if "sign" in given:
+        headers.insert(0, sign(headers, body, given["sign"]))
     with Milter("local:%s/s" % root, macros={"{daemon_name}": given.get("daemon", "smtpd")}) as milter:
         milter.connect("localhost" if client == "local" else "[%s]" % client, None if client == "local" else client)
         milter.helo("client.example")
-        result = milter.message(given["from"], [given.get("rcpt", "you@receiver.example")], headers, body, queue_id="4F00",
+        result = milter.message(given.get("mail-from", given["from"]), [given.get("rcpt", "you@receiver.example")], headers, body, queue_id="4F00",
                                 macros={"{auth_authen}": given["auth"]} if "auth" in given else {})
     kind, _, text = wanted.partition(" ")
     if kind == "signed":
@@ -150,6 +166,8 @@ def send(root, line, zone):
     elif kind == "results":
         want(any(text in re.sub(r"\s+", " ", value) for value in result.header("Authentication-Results")),
              "%s: results lack %r: %r" % (words, text, result.headers[:2]))
+    elif kind == "accepted":
+        want(not result.reply, "%s: reply %r" % (words, result.reply))
     elif kind == "reply":
         want(text in (result.reply or ""), "%s: reply %r" % (words, result.reply))
     else:

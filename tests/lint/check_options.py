@@ -25,6 +25,8 @@ DERIVED = {
     'auth.trusted_forwarders': 'TrustedForwarders',
     'auth.domain_whitelist': 'DomainWhitelist',
     'auth.domain_whitelist_file': 'DomainWhitelistFile',
+    'auth.body_length_rcpts': 'BodyLengthDB',
+    'auth.signature_options': 'SignatureOptions',
     'auth.local_daemons': 'MacroList',
     'auth.users': 'UserDomains',
     'auth.signers': 'KeyTable, SigningTable, Domain',
