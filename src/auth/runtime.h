@@ -30,6 +30,7 @@ struct runtime {
 	struct {
 		unsigned timeout_ms; /* DNSTimeout */
 	} dns;
+	uint64_t databases; /* the fingerprints of all data sets that databases hold, added up; 0: none does */
 };
 
 /** Defaults of every member, in an arena of its own, one reference for the caller. NULL: out of memory. */

@@ -188,17 +188,20 @@ static struct str under(struct config *config, struct str prefix, struct str pat
 
 static void finish_paths(struct config *config)
 {
-	static const char *const prefixes[] = {"file:", "refile:", "local:", "sqlite:"};
+	static const char *const prefixes[] = {"file:", "refile:", "lmdb:", "mdb:", "sqlite:", "local:"};
 	if (config->values.tables.base_directory.n == 0)
 		return;
 	for (size_t i = 0; i < n_option_rows; i++) {
 		const struct option_row *row = &option_rows[i];
-		struct str *value = row->module != NULL ? option_string(row, &config->values) : NULL;
+		bool is_list = row->count_offset != 0;
+		struct str *value = row->module == NULL ? NULL
+				    : is_list           ? &config->said[i].text
+							: option_string(row, &config->values);
 		if (value == NULL || value->n == 0)
 			continue;
 		if (row->type == OPTION_PATH)
 			*value = under(config, STR(""), *value);
-		if (row->type != OPTION_DATASET && row->type != OPTION_SOCKET && row->type != OPTION_STORE)
+		if (row->type != OPTION_DATASET && row->type != OPTION_SOCKET && row->type != OPTION_STORE && !is_list)
 			continue;
 		for (size_t k = 0; k < sizeof(prefixes) / sizeof(*prefixes); k++) {
 			struct str prefix = str_of(prefixes[k]);

@@ -17,6 +17,7 @@ struct loader {
 	struct arena *scratch;       /* tables as they are read; gone when all is built */
 	struct arena *arena;         /* the runtime's */
 	struct config_values values; /* what the runtime gets; strings move to its arena */
+	uint64_t databases;          /* fingerprints */
 };
 
 /* The runtime borrows nothing from the configuration; lists that files hold are read now. */
@@ -31,7 +32,7 @@ static void take_over(struct loader *loader)
 			*string = arena_dup(loader->arena, *string);
 		const struct config_said *said = &loader->config->said[i];
 		const struct option_setting setting = {
-			row, &loader->values, loader->arena, loader->diag, said->place, true};
+			row, &loader->values, loader->arena, loader->diag, said->place, &loader->databases};
 		if (row->count_offset != 0)
 			option_set(&setting, said->text);
 	}
@@ -48,12 +49,22 @@ static struct diag_place place_of(const struct loader *loader, const char *optio
 	return config_said_of(loader->config, option)->place;
 }
 
+/* False: there is none, or it cannot be read. */
+static bool read_set(struct loader *loader, const char *option, struct str spec, struct dataset *dataset)
+{
+	if (spec.n == 0 ||
+		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, dataset) != ERR_OK)
+		return false;
+	if (dataset->kind == DATASET_DATABASE)
+		loader->databases += dataset_fingerprint(dataset);
+	return true;
+}
+
 static const struct hosts *load_hosts(struct loader *loader, const char *option, struct str spec)
 {
 	struct dataset dataset;
 	struct hosts *hosts;
-	if (spec.n == 0 ||
-		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, &dataset) != ERR_OK ||
+	if (!read_set(loader, option, spec, &dataset) ||
 		hosts_build(loader->arena, &dataset, loader->diag, &hosts) != ERR_OK)
 		return NULL;
 	return hosts;
@@ -62,8 +73,7 @@ static const struct hosts *load_hosts(struct loader *loader, const char *option,
 static const struct address_set *load_addresses(struct loader *loader, const char *option, struct str spec)
 {
 	struct dataset dataset;
-	if (spec.n == 0 ||
-		dataset_read(loader->scratch, spec, place_of(loader, option), loader->diag, &dataset) != ERR_OK)
+	if (!read_set(loader, option, spec, &dataset))
 		return NULL;
 	return address_set_new(loader->arena, &dataset, loader->diag);
 }
@@ -76,10 +86,8 @@ static struct str file_spec(struct loader *loader, struct str path)
 
 static const struct users *load_users(struct loader *loader)
 {
-	struct str spec = loader->values.tables.user_domains;
 	struct dataset dataset;
-	if (spec.n == 0 ||
-		dataset_read(loader->scratch, spec, place_of(loader, "UserDomains"), loader->diag, &dataset) != ERR_OK)
+	if (!read_set(loader, "UserDomains", loader->values.tables.user_domains, &dataset))
 		return NULL;
 	return users_new(loader->arena, &dataset, loader->diag);
 }
@@ -110,11 +118,9 @@ static void add_macro(struct loader *loader, const struct dataset_row *row, stru
 
 static void load_macros(struct loader *loader)
 {
-	struct str spec = loader->values.tables.macro_list;
 	struct dataset dataset;
 	size_t room = 0;
-	if (spec.n == 0 ||
-		dataset_read(loader->scratch, spec, place_of(loader, "MacroList"), loader->diag, &dataset) != ERR_OK)
+	if (!read_set(loader, "MacroList", loader->values.tables.macro_list, &dataset))
 		return;
 	for (size_t i = 0; i < dataset.n; i++)
 		room += dataset.rows[i].key.n + dataset.rows[i].value.n;
@@ -126,12 +132,11 @@ static void load_macros(struct loader *loader)
 
 static bool read_table(struct loader *loader, const char *option, struct str spec, struct dataset *dataset)
 {
-	struct diag_place place = place_of(loader, option);
-	if (dataset_read(loader->scratch, spec, place, loader->diag, dataset) != ERR_OK)
+	if (!read_set(loader, option, spec, dataset))
 		return false;
 	if (dataset->n == 0)
-		diag_warning(
-			loader->diag, place, "%s: %.*s has no rows, so nothing will be signed", option, STR_ARG(spec));
+		diag_warning(loader->diag, place_of(loader, option), "%s: %.*s has no rows, so nothing will be signed",
+			option, STR_ARG(dataset->name));
 	return true;
 }
 
@@ -269,6 +274,7 @@ static void load(struct loader *loader, struct runtime *runtime)
 	runtime->dmarc = values->dmarc;
 	runtime->report = values->report;
 	runtime->dns.timeout_ms = values->dns.timeout_ms;
+	runtime->databases = loader->databases;
 }
 
 /*

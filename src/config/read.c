@@ -66,6 +66,12 @@ static const char *place_text(const struct reader *reader, struct diag_place pla
 	return arena_printf(reader->config->arena, "%s:%u", place.file, place.line).p;
 }
 
+/* As it may stand in a log. */
+static struct str shown(const struct reader *reader, struct str value)
+{
+	return dataset_shown(reader->config->arena, value);
+}
+
 /* What an earlier line said is still to be held against the later one; false: the earlier one stays. */
 static bool may_replace(const struct reader *reader, const struct option_row *row, const struct config_said *former,
 	struct str value, struct diag_place place)
@@ -74,7 +80,8 @@ static bool may_replace(const struct reader *reader, const struct option_row *ro
 		return true;
 	if (former->file_index == reader->file_index) {
 		diag_warning(reader->diag, place, "%s is set again: \"%.*s\" takes the place of \"%.*s\" (%s)",
-			row->name, STR_ARG(value), STR_ARG(former->text), place_text(reader, former->place));
+			row->name, STR_ARG(shown(reader, value)), STR_ARG(shown(reader, former->text)),
+			place_text(reader, former->place));
 		return true;
 	}
 	if (row->when != OPTION_FIRST)
@@ -98,7 +105,7 @@ static void set_option(
 	struct config_said *said = &config->said[row - option_rows];
 	if (!may_replace(reader, row, said, value, place))
 		return;
-	const struct option_setting setting = {row, &config->values, config->arena, reader->diag, place, false};
+	const struct option_setting setting = {row, &config->values, config->arena, reader->diag, place, NULL};
 	if (!option_set(&setting, value))
 		return;
 	*said = (struct config_said){

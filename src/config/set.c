@@ -377,7 +377,7 @@ void option_set_defaults(struct arena *arena, struct str host_name, struct confi
 	struct diag diag = diag_in(arena);
 	*values = (struct config_values){.spf.receiver = host_name};
 	for (size_t i = 0; i < n_option_rows; i++) {
-		const struct option_setting setting = {&option_rows[i], values, arena, &diag, {NULL, 0}, false};
+		const struct option_setting setting = {&option_rows[i], values, arena, &diag, {NULL, 0}, NULL};
 		if (option_rows[i].module != NULL)
 			option_set(&setting, str_of(option_rows[i].default_text));
 	}
@@ -434,6 +434,8 @@ struct str option_show(
 	struct config_values copy = *values;
 	const struct str *string = option_string(row, &copy);
 	const char *at = (const char *)&copy + row->offset;
+	if (row->type == OPTION_DATASET || row->count_offset != 0)
+		return dataset_shown(arena, string != NULL ? *string : text);
 	if (string != NULL)
 		return arena_dup(arena, *string);
 	if (row->type == OPTION_BOOL)

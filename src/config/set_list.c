@@ -156,20 +156,17 @@ static void add_word(struct list *list, struct str word)
 		add(list, word);
 }
 
-static bool names_file(struct str text)
-{
-	return text.n > 0 && (text.p[0] == '/' || str_istarts(text, STR("file:")) || str_istarts(text, STR("refile:")));
-}
-
 bool option_set_list(const struct option_setting *setting, struct str text)
 {
 	struct list list = {.setting = setting, .ok = true};
 	struct dataset dataset;
 	char *values = (char *)setting->values;
-	if (names_file(text) && !setting->may_open)
+	if (dataset_is_outside(text) && setting->databases == NULL)
 		return true;
 	if (dataset_read(setting->arena, text, setting->place, setting->diag, &dataset) != ERR_OK)
 		return false;
+	if (dataset.kind == DATASET_DATABASE)
+		*setting->databases += dataset_fingerprint(&dataset);
 	struct option_setting at_row = *setting;
 	list.setting = &at_row;
 	for (size_t i = 0; i < dataset.n; i++) {

@@ -127,7 +127,9 @@ struct option_setting {
 	struct arena *arena; /* for what the value needs */
 	struct diag *diag;
 	struct diag_place place;
-	bool may_open; /* files that a list names may be read; without it such a list stays as it is */
+	/* NULL: a list that names a file or a database stays as it is. Else it is read, and a database's fingerprint
+	   added here. */
+	uint64_t *databases;
 };
 
 /** Check @text and set the member. False: it is in @diag what is wrong. */

@@ -49,24 +49,6 @@ static struct dkim_private_key *adopt(struct crypto_key *crypto, const char **re
 	return key;
 }
 
-static struct crypto_key *read_pem(struct str pem, const char **ret_error)
-{
-	if (contains(pem, "ENCRYPTED")) {
-		*ret_error = "the key is encrypted; store it without a passphrase";
-		return NULL;
-	}
-	struct crypto_key *crypto = crypto_key_from_pem(pem);
-	if (crypto != NULL)
-		return crypto;
-	if (contains(pem, "BEGIN PUBLIC KEY") || contains(pem, "BEGIN RSA PUBLIC KEY"))
-		*ret_error = "this is a public key; the private one is needed";
-	else if (contains(pem, "BEGIN CERTIFICATE"))
-		*ret_error = "this is a certificate; a private key is needed";
-	else if (contains(pem, "BEGIN OPENSSH"))
-		*ret_error = "this is an SSH key; convert it to PEM";
-	return NULL;
-}
-
 static struct crypto_key *read_base64(struct str text, const char **ret_error)
 {
 	size_t capacity = base64_decoded_max(text.n), n;
@@ -85,6 +67,58 @@ static struct crypto_key *read_base64(struct str text, const char **ret_error)
 	crypto_wipe(bytes, capacity);
 	free(bytes);
 	return crypto;
+}
+
+/* Without the lines "-----...-----" and without line ends that were written out as \n. */
+static size_t strip_armour(struct str text, char *out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < text.n;) {
+		const char *end;
+		if (str_starts(str_skip(text, i), STR("-----"))) {
+			end = memmem(text.p + i + 5, text.n - i - 5, "-----", 5);
+			i = end != NULL ? (size_t)(end - text.p) + 5 : text.n;
+		} else if (str_starts(str_skip(text, i), STR("\\n"))) {
+			i += 2;
+		} else {
+			out[n++] = text.p[i++];
+		}
+	}
+	return n;
+}
+
+/* A table has one line to each key, and people put a PEM there as it is. */
+static struct crypto_key *read_flat_pem(struct str pem, const char **ret_error)
+{
+	char *body = malloc(pem.n);
+	if (body == NULL) {
+		*ret_error = "out of memory";
+		return NULL;
+	}
+	struct crypto_key *crypto = read_base64(str_from(body, strip_armour(pem, body)), ret_error);
+	crypto_wipe(body, pem.n);
+	free(body);
+	return crypto;
+}
+
+static struct crypto_key *read_pem(struct str pem, const char **ret_error)
+{
+	if (contains(pem, "ENCRYPTED")) {
+		*ret_error = "the key is encrypted; store it without a passphrase";
+		return NULL;
+	}
+	struct crypto_key *crypto = crypto_key_from_pem(pem);
+	if (crypto != NULL)
+		return crypto;
+	if (contains(pem, "BEGIN PUBLIC KEY") || contains(pem, "BEGIN RSA PUBLIC KEY"))
+		*ret_error = "this is a public key; the private one is needed";
+	else if (contains(pem, "BEGIN CERTIFICATE"))
+		*ret_error = "this is a certificate; a private key is needed";
+	else if (contains(pem, "BEGIN OPENSSH"))
+		*ret_error = "this is an SSH key; convert it to PEM";
+	else if (memchr(pem.p, '\n', pem.n) == NULL)
+		return read_flat_pem(pem, ret_error);
+	return NULL;
 }
 
 struct dkim_private_key *dkim_private_key_parse(struct str pem, const char **ret_error)

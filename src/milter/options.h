@@ -22,6 +22,7 @@ struct milter_options {
 	struct str syslog_facility; /* SyslogFacility, "mail" */
 	bool syslog_success;        /* SyslogSuccess: a line for each accepted message too */
 	bool debug;                 /* LogLevel debug */
+	unsigned dataset_refresh;   /* DataSetRefresh; seconds; 0: at a reload alone */
 };
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "milter/control.h"
 #include "milter/front.h"
+#include "milter/reloader.h"
 #include "milter/sandbox.h"
 #include "milter/service.h"
 
@@ -34,6 +35,7 @@ struct worker {
 	const struct front *front;
 	struct dns *dns;
 	struct service *service;
+	struct reloader *reloader;
 	enum leaving leaving;
 	int64_t leaving_since;
 	int64_t quiet_since; /* no message in flight; 0: there is */
@@ -43,6 +45,11 @@ static void tell_master(char word)
 {
 	while (write(CONTROL_FD, &word, 1) < 0 && errno == EINTR)
 		;
+}
+
+static void reloaded(bool in_force)
+{
+	tell_master(in_force ? CONTROL_RELOADED : CONTROL_KEPT);
 }
 
 /* ---- start ---- */
@@ -102,7 +109,13 @@ static int start_service(struct worker *worker)
 		log_error("out of memory");
 		return EX_SOFTWARE;
 	}
+	worker->reloader =
+		reloader_new(worker->invocation, worker->service, &worker->settings, runtime->databases, reloaded);
 	service_publish(worker->service, runtime, worker->settings.milter->syslog_success);
+	if (worker->reloader == NULL) {
+		log_error("out of memory");
+		return EX_SOFTWARE;
+	}
 	worker->front = front_of(worker->settings.milter->engine);
 	err = worker->front->prepare(worker->service, LISTENER_FD);
 	if (err != ERR_OK) {
@@ -120,14 +133,14 @@ static void *serve(void *context)
 	_exit(EX_SOFTWARE);
 }
 
-static int start_front(struct worker *worker)
+static int start_thread(void *(*run)(void *context), void *context)
 {
 	pthread_t thread;
 	sigset_t all, none;
 	sigfillset(&all);
 	sigemptyset(&none);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	int error = pthread_create(&thread, NULL, serve, worker);
+	int error = pthread_create(&thread, NULL, run, context);
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	if (error != 0) {
 		log_error("cannot make a thread: %s", strerror(error));
@@ -138,36 +151,6 @@ static int start_front(struct worker *worker)
 }
 
 /* ---- orders ---- */
-
-/* 0 when the new configuration is in force. */
-static int try_reload(struct worker *worker)
-{
-	struct settings wanted;
-	struct runtime *runtime = NULL;
-	int status = settings_read(worker->invocation, true, &wanted);
-	if (status == 0)
-		status = settings_load(&wanted, &runtime);
-	if (status == 0) {
-		struct diag diag = diag_in(wanted.arena);
-		config_warn_restart(worker->settings.config, wanted.config, &diag);
-		diag_log(&diag);
-		settings_log(&wanted, worker->invocation->foreground);
-		service_publish(worker->service, runtime, wanted.milter->syslog_success);
-	}
-	settings_release(&wanted);
-	return status;
-}
-
-static void reload(struct worker *worker)
-{
-	if (try_reload(worker) == 0) {
-		log_info("configuration reloaded");
-		tell_master(CONTROL_RELOADED);
-	} else {
-		log_error("configuration not reloaded: the old one stays in force");
-		tell_master(CONTROL_KEPT);
-	}
-}
 
 static void leave(struct worker *worker, enum leaving how)
 {
@@ -196,7 +179,7 @@ static bool take_order(struct worker *worker)
 	}
 	switch (word) {
 	case CONTROL_RELOAD:
-		reload(worker);
+		reloader_order(worker->reloader);
 		break;
 	case CONTROL_DRAIN:
 		leave(worker, DRAINING);
@@ -249,7 +232,9 @@ int worker_run(const struct invocation *invocation)
 	if (status == 0 && worker.settings.milter->sandbox)
 		sandbox_enter();
 	if (status == 0)
-		status = start_front(&worker);
+		status = start_thread(serve, &worker);
+	if (status == 0)
+		status = start_thread(reloader_run, worker.reloader);
 	if (status != 0) {
 		service_free(worker.service);
 		dns_free(worker.dns);

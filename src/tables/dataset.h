@@ -5,8 +5,9 @@
  *	refile:/path the same, keys may contain '*' (any run of bytes); first match in file order
  *	csl:a,b,c    entries in the option itself; "key=value" where values are wanted
  *	/path        a file:, as OpenDKIM takes it;  anything else: a csl:
+ *	lmdb:, sqlite:, pgsql:, dsn:   a database (database.h)
  *
- * Read once, at start and at reload; immutable afterwards.
+ * All of a set is read at once; immutable afterwards.
  */
 #ifndef TRIMILTER_TABLES_DATASET_H
 #define TRIMILTER_TABLES_DATASET_H
@@ -16,7 +17,7 @@
 #include "base/diag.h"
 #include "base/err.h"
 
-enum dataset_kind { DATASET_FILE, DATASET_REFILE, DATASET_LIST };
+enum dataset_kind { DATASET_FILE, DATASET_REFILE, DATASET_LIST, DATASET_DATABASE };
 
 struct dataset_row {
 	struct str key;
@@ -26,9 +27,9 @@ struct dataset_row {
 
 struct dataset {
 	enum dataset_kind kind;
-	struct str name; /* the specification, for messages */
+	struct str name; /* the specification, for messages: without its password */
 	struct dataset_row *rows;
-	size_t n;
+	size_t n, capacity;
 };
 
 /**
@@ -38,6 +39,18 @@ struct dataset {
  */
 enum err dataset_read(
 	struct arena *arena, struct str spec, struct diag_place place, struct diag *diag, struct dataset *ret_dataset);
+
+/** Does @spec name something that has to be opened, a file or a database? */
+bool dataset_is_outside(struct str spec);
+
+/** @spec as it may be shown: "***" in the place of a password. In @arena. */
+struct str dataset_shown(struct arena *arena, struct str spec);
+
+/** A number that is another one, as good as surely, when name or rows are: to see whether a database has changed. */
+uint64_t dataset_fingerprint(const struct dataset *dataset);
+
+/** Append @row, whose strings are borrowed. */
+void dataset_add(struct arena *arena, struct dataset *dataset, const struct dataset_row *row);
 
 /** The two readers below dataset_read(), for text at hand; they append to @dataset. @file is borrowed for good. Pure.
  */

@@ -111,7 +111,8 @@ static const struct {
 	const char *message;
 } mistakes[] = {
 	{"refil:/etc/x", "test.conf:7: unknown type of data set \"refil:\": did you mean \"refile:\"?"},
-	{"frob:/etc/x", "test.conf:7: unknown type of data set \"frob:\": known are file:, refile: and csl:"},
+	{"frob:/etc/x", "test.conf:7: unknown type of data set \"frob:\": known are file:, refile:, csl:, lmdb:, "
+			"sqlite: and pgsql:"},
 	{"file:/nonexistent/x", "test.conf:7: cannot read the table /nonexistent/x: No such file or directory"},
 	{"file:", "test.conf:7: \"file:\" names no file"},
 	{"file:/", "test.conf:7: cannot read the table /: Is a directory"},
@@ -130,10 +131,40 @@ static void mistakes_are_named(void **state)
 		check_int(mistakes[i].spec, (long long)diag.n, 1);
 		check_str(mistakes[i].spec, diag.entries[0].text, mistakes[i].message);
 	}
-	struct diag diag = diag_in(arena);
-	struct dataset dataset;
-	assert_int_equal(dataset_read(arena, STR("ldap://x/y"), nowhere, &diag, &dataset), ERR_CONFIG);
-	assert_non_null(strstr(diag.entries[0].text.p, "type \"ldap:\" are not supported"));
+	arena_free(arena);
+}
+
+/* opendkim(8), DATA SETS: each that we do not read is refused by name, with what to do. */
+static void foreign_types_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *spec, *type, *remedy;
+	} foreign[] = {
+		{"db:/etc/keys.db", "db:", "db_dump -p"},
+		{"bdb:/etc/keys.db", "bdb:", "db_dump -p"},
+		{"/etc/keys.db", "db:", "db_dump -p"},
+		{"ldap://host/dc=example?a", "ldap:", "ldapsearch"},
+		{"ldaps://host/dc=example?a", "ldaps:", "ldapsearch"},
+		{"ldapi://host/dc=example?a", "ldapi:", "ldapsearch"},
+		{"lua:/etc/keys.lua", "lua:", "let the script write a text file"},
+		{"erlang:n@h:cookie:m:f", "erlang:", "text file"},
+		{"memcache:localhost/k", "memcache:", "text file"},
+		{"repute:rep.example", "repute:", "RejectSPF"},
+		{"socket:/run/x", "socket:", "text file"},
+		{"mysql://h/d", "mysql:", "copy the rows to sqlite: or pgsql:"},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(foreign); i++) {
+		struct diag diag = diag_in(arena);
+		struct dataset dataset;
+		check_int(foreign[i].spec, dataset_read(arena, str_of(foreign[i].spec), nowhere, &diag, &dataset),
+			ERR_CONFIG);
+		struct str wanted = arena_printf(
+			arena, "test.conf:7: data sets of type \"%s\" are not supported: ", foreign[i].type);
+		check_int(foreign[i].spec, str_starts(diag.entries[0].text, wanted), true);
+		assert_non_null(strstr(diag.entries[0].text.p, foreign[i].remedy));
+	}
 	arena_free(arena);
 }
 
@@ -172,6 +203,7 @@ int main(void)
 		cmocka_unit_test(files_are_read),
 		cmocka_unit_test(a_path_is_a_file),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(foreign_types_are_refused),
 		cmocka_unit_test(patterns_match),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
