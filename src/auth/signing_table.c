@@ -14,6 +14,7 @@ struct chain {
 struct signing_table {
 	struct arena *arena;
 	bool patterns;    /* refile: */
+	bool is_file;     /* file:, which could be a refile: */
 	const char *idle; /* what a row comes to that matches nothing */
 	size_t n;
 	struct map *exact;     /* the whole key */
@@ -30,6 +31,7 @@ struct signing_table *signing_table_new(struct arena *arena, enum dataset_kind k
 	table->arena = arena;
 	table->idle = idle;
 	table->patterns = kind == DATASET_REFILE;
+	table->is_file = kind == DATASET_FILE;
 	table->exact = map_new(arena);
 	table->at_domain = map_new(arena);
 	table->below = map_new(arena);
@@ -93,8 +95,9 @@ static void warn_about(const struct signing_table *table, struct str key, struct
 		struct str domain = str_skip(key, (size_t)(at + 1));
 		diag_warning(diag, place,
 			"\"%.*s\" matches no address, because '*' is a pattern in refile: tables only, so %s: write "
-			"refile: before the name of the table, or \"%.*s\" here",
-			STR_ARG(key), table->idle, STR_ARG(is_plain(domain) ? domain : STR(".example.com")));
+			"%s\"%.*s\" here",
+			STR_ARG(key), table->idle, table->is_file ? "refile: before the name of the table, or " : "",
+			STR_ARG(is_plain(domain) ? domain : STR(".example.com")));
 	} else if (table->patterns && !star && str_index(key, '@') < 0) {
 		diag_warning(diag, place,
 			"\"%.*s\" matches no address, because a refile: table is held against the whole address, so "

@@ -103,7 +103,13 @@ static const char man_head[] =
 	".BI csl: a,b,c\n"
 	"the entries themselves, with\n"
 	".IR key = value\n"
-	"in a table; so is anything else.\n";
+	"in a table; so is anything else.\n"
+	".TP\n"
+	".BR lmdb: ,\\ sqlite: ,\\ pgsql:\n"
+	"a database, of which a snapshot is taken.\n"
+	".PP\n"
+	".BR trimilter\\-datasets (5)\n"
+	"has all of it, with examples.\n";
 
 static void add_man_text(struct buf *out, struct str text)
 {

@@ -95,8 +95,9 @@ static void add_pattern(struct builder *builder, const struct entry *entry)
 		diag_warning(builder->diag, entry->place,
 			"\"%.*s\" matches no host, because '*' has a meaning in refile: sets only: write .example.com "
 			"for all hosts "
-			"below a domain, 192.0.2.0/24 for a network, or refile: before the name of the file",
-			STR_ARG(entry->text));
+			"below a domain, 192.0.2.0/24 for a network%s",
+			STR_ARG(entry->text),
+			builder->kind == DATASET_FILE ? ", or refile: before the name of the file" : "");
 		return;
 	}
 	/* The usual pattern is found by its suffix. */
