@@ -22,7 +22,7 @@ import unittest
 from miltertest import Milter
 
 PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
-ENGINE = os.environ.get("MILTER_ENGINE", "libmilter")
+ENGINE = os.environ.get("MILTER_ENGINE", "native")
 IS_ROOT = os.geteuid() == 0
 FROM = ("From", " a@example.org")
 
