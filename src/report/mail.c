@@ -31,8 +31,7 @@ static void add_word(struct buf *out, struct str word)
 		buf_add_char(out, is_printable(word.p[i]) ? word.p[i] : '?');
 }
 
-/* "Name: words", folded between them. */
-static void add_words(struct buf *out, const char *name, struct str value)
+void mail_field_write(struct buf *out, const char *name, struct str value)
 {
 	size_t column = strlen(name) + 1;
 	bool first = true;
@@ -74,7 +73,7 @@ static void add_unstructured(struct buf *out, const char *name, struct str value
 {
 	struct buf words = buf_in(out->arena);
 	if (is_ascii(value) || !utf8_is_valid(value)) {
-		add_words(out, name, value);
+		mail_field_write(out, name, value);
 		return;
 	}
 	for (struct str rest = value, part; rest.n > 0; rest = str_skip(rest, part.n)) {
@@ -83,17 +82,17 @@ static void add_unstructured(struct buf *out, const char *name, struct str value
 		base64_write(&words, (const uint8_t *)part.p, part.n);
 		buf_add_cstr(&words, "?=");
 	}
-	add_words(out, name, buf_str(&words));
+	mail_field_write(out, name, buf_str(&words));
 }
 
-static void add_date(struct buf *out, int64_t now)
+void mail_date_write(struct buf *out, int64_t time)
 {
 	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	time_t seconds = (time_t)now;
+	time_t seconds = (time_t)time;
 	struct tm tm;
 	gmtime_r(&seconds, &tm);
-	buf_printf(out, "Date: %.3s, %02d %.3s %d %02d:%02d:%02d +0000\r\n", days + (ptrdiff_t)3 * tm.tm_wday,
-		tm.tm_mday, months + (ptrdiff_t)3 * tm.tm_mon, 1900 + tm.tm_year, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_printf(out, "%.3s, %02d %.3s %d %02d:%02d:%02d +0000", days + (ptrdiff_t)3 * tm.tm_wday, tm.tm_mday,
+		months + (ptrdiff_t)3 * tm.tm_mon, 1900 + tm.tm_year, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 /* ---- parts ---- */
@@ -216,9 +215,11 @@ static struct str compose(struct arena *arena, const struct mail *mail, int64_t 
 	struct buf out = buf_in(arena);
 	struct str boundary = choose_boundary(arena, mail);
 	buf_printf(&out, "From: <%.*s>\r\nTo: <%.*s>\r\n", STR_ARG(mail->from), STR_ARG(mail->to));
-	add_date(&out, now);
+	buf_add_cstr(&out, "Date: ");
+	mail_date_write(&out, now);
+	buf_add_cstr(&out, "\r\n");
 	add_unstructured(&out, "Subject", mail->subject);
-	add_words(&out, "Message-ID", arena_printf(arena, "<%.*s>", STR_ARG(mail->message_id)));
+	mail_field_write(&out, "Message-ID", arena_printf(arena, "<%.*s>", STR_ARG(mail->message_id)));
 	buf_printf(&out,
 		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
 		"Content-Type: multipart/%.*s;\r\n boundary=\"%.*s\"\r\n\r\n",

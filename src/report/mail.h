@@ -36,6 +36,14 @@ struct mail {
 bool mail_address_usable(struct str address);
 
 /**
+ * "Name: value" with CRLF, folded between words; no line is longer than RFC 5322 allows. Whatever @value holds, it is
+ * one field: what is not printable US-ASCII is '?'.
+ */
+void mail_field_write(struct buf *out, const char *name, struct str value);
+/** RFC 5322 section 3.3, in UTC. @time  seconds since 1970 */
+void mail_date_write(struct buf *out, int64_t time);
+
+/**
  * RFC 5322 text, CRLF, with Date, MIME and Auto-Submitted: auto-generated; then signed with the key that
  * the configuration's tables name for From (none, or Mode v: unsigned, *ret_signed false).
  * ERR_CONFIG: From or To is not usable. ERR_LIBRARY: it should be signed and cannot be, the log says why; never send
