@@ -14,25 +14,33 @@ struct aggregate_header {
 	struct str submitter;                            /* domain of the reporter: file name, subject, report id */
 	struct report_policy policy;
 	int64_t begin, end; /* seconds since 1970; end is the last second of the period */
-	unsigned part;      /* 0: the only one, else 1.. of a split report */
-	struct str unique;  /* letters and digits; the same for the same report on every attempt */
+	unsigned part;      /* 0: the first, or the only one; then 1, 2 ... of a split report */
+	/*
+	 * Letters and digits; with the part it is the Report-ID, and unique-id in the file name (RFC 9990 section
+	 * 3.1.4): unlike that of any other report of the submitter, and the same for the same report on every attempt.
+	 */
+	struct str unique;
 };
 
 struct aggregate_writer;
 
 /**
- * @maximum_bytes  of the compressed document
- * The XML is compressed as it is written, so a report of a million rows takes no more memory than its result.
+ * @maximum_bytes  of the compressed document; a single row is written however large it is
+ * The XML is compressed as it is written, so a report of a million rows takes no more memory than its result. Texts may
+ * hold any bytes: those that XML cannot have become U+FFFD. Domains become A-labels. @header is borrowed until
+ * aggregate_end(). Jumps to @arena's boundary for want of memory, as all of these do.
  */
 struct aggregate_writer *aggregate_begin(
 	struct arena *arena, const struct aggregate_header *header, size_t maximum_bytes);
 /** False: the document is as large as it may get; end it, and begin the next part with this row. */
 bool aggregate_add(struct aggregate_writer *writer, const struct store_row *row);
-/** Fills report_id, file_name, subject, data, messages, rows, begin, end, domain. ERR_LIBRARY: libxml2 or zlib refused.
+/**
+ * Fills report_id, file_name, subject (unfolded; may be folded at any blank), data, messages, rows, begin, end, domain;
+ * in the arena. ERR_LIBRARY: libxml2 or zlib refused. A document without a row is none that the schema allows.
  */
 enum err aggregate_end(struct aggregate_writer *writer, struct store_report *ret_report);
 
-/** Plain XML, not compressed, to @out; for previews. Same rows, same bytes as within aggregate_end()'s. */
+/** The XML within data, to @out; for previews. ERR_LIBRARY: it is no whole gzip file. */
 enum err aggregate_plain(struct arena *arena, const struct store_report *report, struct buf *out);
 
 /* ---- reports of others ---- */
