@@ -4,7 +4,7 @@
     corpus.py DIRECTORY [--domains N] [--keys N]
 
 Makes, for every size, DIRECTORY/SIZE.list (as load wants it) with its messages; bare.list, the same as the smallest
-without a signature; out.list, mail of an authenticated user to be signed; silent.list, mail of domains whose name
+without a signature; out.list, mail of an authenticated user to be signed; customers.list, such mail of a domain each; silent.list, mail of domains whose name
 servers never answer; cold.list, unsigned mail of thousands of domains without records; and zone. Every domain has its own selector and names; N keys of RSA-2048 are shared among
 them, since making one takes longer than all else. What is there already for the same numbers is kept.
 """
@@ -19,7 +19,7 @@ import dkim
 SIZES = {"2k": (2 * 1024, 1), "20k": (20 * 1024, 10), "200k": (200 * 1024, 40), "5m": (5 * 1024 * 1024, 300)}
 SIGNED = [b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type", b"reply-to",
           b"list-unsubscribe", b"list-unsubscribe-post"]
-VERSION = "5"
+VERSION = "6"
 
 
 def words(generator, size):
@@ -135,6 +135,8 @@ class Corpus:
         self.add_list("bare", self.n_domains, SIZES["2k"][0], self.domain, lambda n: None)
         self.add_list("silent", self.n_domains, SIZES["2k"][0], lambda n: f"d{n:04d}.silent.example", lambda n: keys[0][0])
         self.add_list("out", self.n_domains, SIZES["2k"][0], lambda n: "sender.example", lambda n: None,
+                      client="203.0.113.9", user="alice")
+        self.add_list("customers", self.n_domains, SIZES["2k"][0], lambda n: f"customer{n}.example", lambda n: None,
                       client="203.0.113.9", user="alice")
         self.add_cold(5000)
         self.zone(keys)
