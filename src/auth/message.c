@@ -13,6 +13,7 @@
 #include "auth/signing.h"
 #include "base/clock.h"
 #include "message/results.h"
+#include "tables/hosts.h"
 
 struct auth_message {
 	struct arena *arena;
@@ -418,6 +419,8 @@ static void conclude(struct auth_message *message, struct str queue_id)
 			options->exempt_domains, message->arena, author->addresses, author->n_addresses),
 		.author_ignored = address_set_has_all(
 			options->ignore_mail_from, message->arena, author->addresses, author->n_addresses),
+		.spf_ignored = hosts_contain(
+			options->spf_ignore_hosts, &message->envelope.client, message->envelope.client_name),
 		.forwarder = forwarder_trusted(message->arena, options, &message->envelope, &message->findings),
 		.from_list = headers_find(&message->headers, STR("List-Id")) != NULL,
 	};

@@ -48,6 +48,7 @@ struct auth_options {
 	const struct hosts *internal_hosts;          /* InternalHosts; default 127.0.0.1, ::1, local */
 	const struct hosts *external_ignore;         /* ExternalIgnoreList: silences a log line */
 	const struct hosts *ignore_hosts;            /* IgnoreHosts: never judged by SPF and DMARC */
+	const struct hosts *spf_ignore_hosts;        /* SPFIgnoreHosts: never refused for SPF */
 	const struct hosts *secondary_mx;            /* SecondaryMX: their Received fields name the client for SPF */
 	const struct hosts *trusted_forwarders;      /* TrustedForwarders: refused for nothing that forwarding breaks */
 	const struct hosts *peers;                   /* PeerList: nothing is done but the removal of forged results */

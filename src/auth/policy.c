@@ -368,7 +368,7 @@ static void enforce(struct arena *arena, const struct auth_options *options, con
 		return;
 	if (is_open(verdict) && findings->dkim_verified && !input->author_exempt)
 		decide_dkim(options, findings, verdict, ret_reason);
-	if (is_open(verdict) && findings->spf_evaluated)
+	if (is_open(verdict) && findings->spf_evaluated && !input->spf_ignored)
 		decide_spf(arena, options, findings, verdict, ret_reason);
 }
 

@@ -13,6 +13,7 @@ struct policy_input {
 	struct str signing_failure; /* why */
 	bool author_exempt;         /* ExemptDomains */
 	bool author_ignored;        /* IgnoreMailFrom */
+	bool spf_ignored;           /* SPFIgnoreHosts */
 	struct str forwarder;       /* whom we trust to have forwarded it, host or domain; empty: nobody */
 	bool from_list;             /* it came by a mailing list */
 };

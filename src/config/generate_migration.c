@@ -1,5 +1,6 @@
 #include "config/generate.h"
 
+#include "config/policyd.h"
 #include "config/values.h"
 
 static const char *const programs[] = {"OpenDKIM", "OpenDMARC", "both", NULL};
@@ -43,26 +44,16 @@ static const char head[] =
 static const char policyd[] = "\n"
 			      "## policyd-spf.conf\n"
 			      "\n"
-			      "Take `check_policy_service unix:private/policyd-spf` out of main.cf; SPF is always "
-			      "checked. By default DMARC alone\n"
-			      "decides.\n"
+			      "Give it as one more `-c /etc/postfix-policyd-spf-python/policyd-spf.conf`: a file whose "
+			      "lines are `NAME = value` is "
+			      "read as what it is,\n"
+			      "with its own defaults, which refuse mail that fails SPF. Take `check_policy_service "
+			      "unix:private/policyd-spf` out "
+			      "of main.cf. Without\n"
+			      "the file SPF is checked as well, and DMARC alone decides.\n"
 			      "\n"
-			      "| policyd-spf | here |\n"
-			      "|---|---|\n"
-			      "| `HELO_reject = Fail` | `RejectSPFHELO fail` |\n"
-			      "| `HELO_reject = Softfail` | `RejectSPFHELO fail, softfail` |\n"
-			      "| `HELO_reject = SPF_Not_Pass` | `RejectSPFHELO fail, softfail, neutral, permerror` |\n"
-			      "| `HELO_reject = False`, `No_Check` | nothing |\n"
-			      "| `Mail_From_reject = ...` | `RejectSPF ...`, likewise |\n"
-			      "| `PermError_reject = True` | `permerror` in RejectSPF |\n"
-			      "| `TempError_Defer = True` | `temperror` in RejectSPF |\n"
-			      "| `TestOnly = 1`, `defaultSeedOnly = 1` | `Enforce no` |\n"
-			      "| `Header_Type = SPF` | `ReceivedSPF yes` |\n"
-			      "| `Header_Type = AR` | always |\n"
-			      "| `Authserv_Id` | `AuthservID` |\n"
-			      "| `skip_addresses`, `Whitelist` | `IgnoreHosts` |\n"
-			      "| `Void_Limit` | `SPFVoidLimit` |\n"
-			      "| `Lookup_Time` | `EvaluationTimeout` |\n";
+			      "| policyd-spf | | what it comes to, or did, and what to do |\n"
+			      "|---|---|---|\n";
 
 /* '|' would end the cell, '*' begin emphasis. */
 static void add_cell(struct buf *out, const char *text)
@@ -74,12 +65,17 @@ static void add_cell(struct buf *out, const char *text)
 	}
 }
 
-static void add_row(struct buf *out, const struct option_row *row)
+/* @program  NULL: there is no such column */
+static void add_row(struct buf *out, const struct option_row *row, const char *program)
 {
 	const char *treatment = row->treatment == OPTION_SUPPORTED ? "supported"
 				: row->treatment == OPTION_WARN    ? "accepted"
 								   : "**refused**";
-	buf_printf(out, "| %s | %s | %s | ", row->name, programs[row->origin], treatment);
+	buf_add_cstr(out, "| ");
+	add_cell(out, row->name);
+	if (program != NULL)
+		buf_printf(out, " | %s", program);
+	buf_printf(out, " | %s | ", treatment);
 	add_cell(out, row->help);
 	if (row->treatment != OPTION_SUPPORTED && row->harmless[0] != '\0') {
 		bool any = str_eq(str_of(row->harmless), STR("*"));
@@ -105,11 +101,13 @@ void config_write_migration(struct buf *out)
 		for (size_t i = 0; i < n_option_rows; i++) {
 			const struct option_row *row = &option_rows[i];
 			if (row->name != NULL && row->treatment == treatment && programs[row->origin] != NULL)
-				add_row(out, row);
+				add_row(out, row, programs[row->origin]);
 		}
 		if (treatment == OPTION_SUPPORTED)
 			buf_add_cstr(out,
 				"| Include | OpenDKIM | supported | Reads another file in the place of the line. |\n");
 	}
 	buf_add_cstr(out, policyd);
+	for (size_t i = 0; i < n_policyd_rows; i++)
+		add_row(out, &policyd_rows[i], NULL);
 }

@@ -251,6 +251,7 @@ static void load(struct loader *loader, struct runtime *runtime)
 	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
 	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
 	values->auth.secondary_mx = load_hosts(loader, "SecondaryMX", values->tables.secondary_mx);
+	values->auth.spf_ignore_hosts = load_hosts(loader, "SPFIgnoreHosts", values->tables.spf_ignore_hosts);
 	values->auth.trusted_forwarders = load_hosts(loader, "TrustedForwarders", values->tables.trusted_forwarders);
 	values->auth.peers = load_hosts(loader, "PeerList", values->tables.peer_list);
 	values->auth.exempt_domains = load_addresses(loader, "ExemptDomains", values->tables.exempt_domains);

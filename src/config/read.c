@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "config/policyd.h"
 #include "config/state.h"
 #include "tables/dataset.h"
 #include "tables/nearest.h"
@@ -18,12 +19,13 @@ struct reader {
 
 static void read_file(struct reader *reader, const char *path, struct diag_place included_at);
 
-static void report_unknown(struct diag *diag, struct diag_place place, struct str name)
+static void report_unknown(
+	struct diag *diag, struct diag_place place, struct str name, const struct option_row *rows, size_t n_rows)
 {
 	struct nearest nearest = nearest_to(name);
-	for (size_t i = 0; i < n_option_rows; i++)
-		if (option_rows[i].name != NULL)
-			nearest_consider(&nearest, str_of(option_rows[i].name));
+	for (size_t i = 0; i < n_rows; i++)
+		if (rows[i].name != NULL)
+			nearest_consider(&nearest, str_of(rows[i].name));
 	if (nearest.best.n > 0)
 		diag_error(diag, place, "unknown option \"%.*s\": did you mean \"%.*s\"?", STR_ARG(name),
 			STR_ARG(nearest.best));
@@ -138,7 +140,7 @@ static void read_line(struct reader *reader, struct str line, struct diag_place 
 	}
 	const struct option_row *row = option_find(name);
 	if (row == NULL)
-		report_unknown(reader->diag, place, name);
+		report_unknown(reader->diag, place, name, option_rows, n_option_rows);
 	else if (value.n == 0)
 		diag_error(reader->diag, place, "option %s has no value", row->name);
 	else if (row->treatment == OPTION_SUPPORTED)
@@ -147,18 +149,71 @@ static void read_line(struct reader *reader, struct str line, struct diag_place 
 		note_without_effect(reader, row, value, place);
 }
 
+/* ---- policyd-spf.conf ---- */
+
+static void set_by_name(void *context, const char *option, struct str value, struct diag_place place)
+{
+	set_option(context, option_find(str_of(option)), value, place);
+}
+
+static void read_policyd_line(
+	const struct reader *reader, struct str line, struct diag_place place, struct policyd_said *said)
+{
+	struct str value = line, name;
+	str_cut(&value, '=', &name);
+	name = str_trim(name);
+	value = str_trim(value);
+	const struct option_row *row = policyd_find(name);
+	if (!policyd_is_line(line))
+		diag_error(reader->diag, place, "\"%.*s\": a line of policyd-spf.conf is NAME = value", STR_ARG(line));
+	else if (row == NULL)
+		report_unknown(reader->diag, place, name, policyd_rows, n_policyd_rows);
+	else if (row->treatment != OPTION_SUPPORTED && value.n > 0)
+		note_without_effect(reader, row, value, place);
+	else if (row->treatment == OPTION_SUPPORTED)
+		said[row - policyd_rows] = (struct policyd_said){arena_dup(reader->config->arena, value), place};
+}
+
+/* ---- files ---- */
+
+/* The next line that says something, without its comment. */
+static bool next_line(struct str *rest, struct str *ret_line, unsigned *number)
+{
+	while (str_cut(rest, '\n', ret_line)) {
+		++*number;
+		ptrdiff_t hash = str_index(*ret_line, '#');
+		*ret_line = str_trim(hash < 0 ? *ret_line : str_head(*ret_line, (size_t)hash));
+		if (ret_line->n > 0)
+			return true;
+	}
+	return false;
+}
+
+static void read_policyd(struct reader *reader, struct str text, const char *path)
+{
+	struct policyd_said *said = ARENA_ARRAY(reader->config->arena, n_policyd_rows, struct policyd_said);
+	unsigned number = 0;
+	for (size_t i = 0; i < n_policyd_rows; i++)
+		said[i].place.file = path;
+	for (struct str rest = text, line; next_line(&rest, &line, &number);)
+		read_policyd_line(reader, line, (struct diag_place){path, number}, said);
+	policyd_translate(reader->config->arena, said, reader->diag, set_by_name, reader);
+}
+
 static void read_text(struct reader *reader, struct str text, const char *path)
 {
 	unsigned number = 0;
 	if (str_starts(text, STR("\xef\xbb\xbf")))
 		text = str_skip(text, 3);
-	for (struct str rest = text, line; str_cut(&rest, '\n', &line);) {
-		number++;
-		ptrdiff_t hash = str_index(line, '#');
-		line = str_trim(hash < 0 ? line : str_head(line, (size_t)hash));
-		if (line.n > 0)
-			read_line(reader, line, (struct diag_place){path, number});
+	struct str first = STR(""), rest = text, line;
+	next_line(&rest, &first, &number);
+	if (policyd_is_line(first)) {
+		read_policyd(reader, text, path);
+		return;
 	}
+	number = 0;
+	for (rest = text; next_line(&rest, &line, &number);)
+		read_line(reader, line, (struct diag_place){path, number});
 }
 
 static void read_file(struct reader *reader, const char *path, struct diag_place included_at)

@@ -21,7 +21,7 @@ struct config_tables {
 	bool subdomains;
 	struct str key_table, signing_table; /* data sets, tables/dataset.h; empty: none */
 	bool multiple_signatures, require_safe_keys;
-	struct str internal_hosts, external_ignore, ignore_hosts, secondary_mx, trusted_forwarders;
+	struct str internal_hosts, external_ignore, ignore_hosts, spf_ignore_hosts, secondary_mx, trusted_forwarders;
 	struct str peer_list, exempt_domains, dont_sign_mail_to, ignore_mail_from, macro_list, user_domains;
 	struct str signature_options, resign_mail_to, body_length_db;
 	struct str domain_whitelist, domain_whitelist_file;

@@ -53,7 +53,7 @@ static bool show_option(void *context, const char *option, struct str value, str
 		json_object_begin(&show->json, option);
 		json_str(&show->json, "value", value);
 		json_cstr(&show->json, "file", place.file);
-		if (place.file != NULL)
+		if (place.file != NULL && place.line != 0)
 			json_int(&show->json, "line", place.line);
 		else
 			json_null(&show->json, "line");
@@ -61,7 +61,9 @@ static bool show_option(void *context, const char *option, struct str value, str
 		return true;
 	}
 	buf_printf(show->out, "%-28s %-36.*s ", option, STR_ARG(value));
-	if (place.file != NULL)
+	if (place.file != NULL && place.line == 0)
+		buf_printf(show->out, "%s\n", place.file);
+	else if (place.file != NULL)
 		buf_printf(show->out, "%s:%u\n", place.file, place.line);
 	else
 		buf_add_cstr(show->out, "default\n");

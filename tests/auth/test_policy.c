@@ -406,6 +406,12 @@ static void what_a_trusted_forwarder_brings_is_not_refused(void **state)
 	check_str("stranger", decide(arena, &bad, &input, &verdict), "550 5.7.20");
 	verdict = (struct verdict){0};
 	check_str("stranger", decide(arena, &spf, &input, &verdict), "550 5.7.23");
+	input.spf_ignored = true;
+	verdict = (struct verdict){0};
+	check_str("SPFIgnoreHosts", decide(arena, &bad, &input, &verdict), "550 5.7.20");
+	verdict = (struct verdict){0};
+	check_str("SPFIgnoreHosts", decide(arena, &spf, &input, &verdict), "");
+	input.spf_ignored = false;
 	input.forwarder = STR("fwd.example.net");
 	verdict = (struct verdict){0};
 	check_str("forwarder", decide(arena, &bad, &input, &verdict), "");

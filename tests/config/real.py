@@ -91,7 +91,8 @@ def use_socket(root, arguments):
     for path in arguments[1::2]:
         text = open(path).read()
         text = re.sub(r"(?mi)^\s*Socket\b.*", "Socket local:%s/s" % root, text)
-        text += "" if "Socket local:" in text else "\nSocket local:%s/s\n" % root
+        # Ours comes last, and counts where no other names one.
+        text += "\nSocket local:%s/s\n" % root if path == arguments[-1] else ""
         open(path, "w").write(text)
 
 

@@ -232,6 +232,11 @@ static struct str peers(struct arena *arena, const struct runtime *runtime)
 	return clients_text(arena, runtime->auth.peers);
 }
 
+static struct str spf_ignore_hosts(struct arena *arena, const struct runtime *runtime)
+{
+	return clients_text(arena, runtime->auth.spf_ignore_hosts);
+}
+
 static struct str secondary_mx(struct arena *arena, const struct runtime *runtime)
 {
 	return clients_text(arena, runtime->auth.secondary_mx);
@@ -308,6 +313,7 @@ static const struct {
 	{"ExternalIgnoreList", "", HOSTS, NULL, HOSTS_FOUND, external_ignore},
 	{"IgnoreHosts", "", HOSTS, NULL, HOSTS_FOUND, ignore_hosts},
 	{"PeerList", "", HOSTS, NULL, HOSTS_FOUND, peers},
+	{"SPFIgnoreHosts", "", HOSTS, NULL, HOSTS_FOUND, spf_ignore_hosts},
 	{"SecondaryMX", "", HOSTS, NULL, HOSTS_FOUND, secondary_mx},
 	{"TrustedForwarders", "", HOSTS, NULL, HOSTS_FOUND, trusted_forwarders},
 	{"DomainWhitelist", "", ADDRESSES, ADDRESS_PATTERNS, ADDRESSES_FOUND, domain_whitelist},

@@ -22,6 +22,7 @@ DERIVED = {
     'auth.dont_sign_mail_to': 'DontSignMailTo',
     'auth.ignore_mail_from': 'IgnoreMailFrom',
     'auth.secondary_mx': 'SecondaryMX',
+    'auth.spf_ignore_hosts': 'SPFIgnoreHosts',
     'auth.trusted_forwarders': 'TrustedForwarders',
     'auth.domain_whitelist': 'DomainWhitelist',
     'auth.domain_whitelist_file': 'DomainWhitelistFile',
