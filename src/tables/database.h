@@ -7,7 +7,7 @@
  *	dsn:BACKEND://...        the same two as OpenDKIM writes them, opendkim(8), DATA SETS
  *
  * A snapshot is taken and the database is left: nothing here is called while a
- * message waits. One adapter to each library: database_lmdb.c, _sqlite.c, _pgsql.c.
+ * message waits. database_lmdb.c is LMDB's adapter, database_sql.c asks db/.
  */
 #ifndef TRIMILTER_TABLES_DATABASE_H
 #define TRIMILTER_TABLES_DATABASE_H

@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lab import postgresql
+from lab import postgres
 
-if postgresql.programs() is None:
+if postgres.programs() is None:
     print("PostgreSQL is not installed: its kinds of data sets are left out")
     sys.exit(subprocess.run(sys.argv[1:]).returncode)
-with postgresql.PostgreSQL() as server:
-    os.environ["TEST_PGSQL"] = f"{server.socket} {server.port} {server.user} pass=2Fw=3Ard"
+with postgres.Postgres() as server:
+    os.environ["TEST_PGSQL"] = f"{server.top} {server.port} {postgres.USER} p=40ss=2Fw=3Ard=25"
     status = subprocess.run(sys.argv[1:]).returncode
 sys.exit(status)

@@ -15,7 +15,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
-from lab import postgresql
+from lab import postgres
 from lab.lmdb import Lmdb
 
 PAGE = os.path.join(HERE, "..", "..", "docs", "man", "trimilter-datasets.5")
@@ -57,8 +57,8 @@ def check(program, root, text, server):
     path = os.path.join(root, "conf")
     text = text.replace("/etc/opendkim", root)
     if server is not None:
-        text = text.replace("mail:secret@5432+localhost", f"{server.user}:pass=2Fw=3Ard@{server.port}+127.0.0.1")
-        text = text.replace("/run/postgresql&user=mail", f"{server.socket}&port={server.port}&user={server.user}")
+        text = text.replace("mail:secret@5432+localhost", f"{postgres.USER}:p=40ss=2Fw=3Ard=25@{server.port}+127.0.0.1")
+        text = text.replace("/run/postgresql&user=mail", f"{server.top}&port={server.port}&user={postgres.USER}")
     with open(path, "w") as file:
         file.write(text + "\nRequireSafeKeys no\n")
     os.chmod(path, 0o600)
@@ -71,7 +71,7 @@ def check(program, root, text, server):
 
 def main():
     texts = blocks()
-    has_server = postgresql.programs() is not None
+    has_server = postgres.programs() is not None
     with tempfile.TemporaryDirectory() as root:
         configurations, create = lay_out(root, texts)
         if not has_server:
@@ -79,7 +79,7 @@ def main():
             print("PostgreSQL is not installed: its example is left out")
             results = [check(sys.argv[1], root, text, None) for text in configurations]
         else:
-            with postgresql.PostgreSQL() as server:
+            with postgres.Postgres() as server:
                 server.sql(create + ";" + ROWS % open(KEY).read() + ";")
                 results = [check(sys.argv[1], root, text, server) for text in configurations]
     failed = results.count(False)

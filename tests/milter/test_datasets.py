@@ -15,7 +15,7 @@ import test_daemon
 from test_daemon import Case
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lab import postgresql
+from lab import postgres
 from lab.lmdb import Lmdb
 
 KEY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenarios", "keys", "k1.pem")
@@ -136,17 +136,17 @@ class Sets(Case):
             self.assertEqual(done.returncode, 78)
             self.assertRegex(done.stderr, r"conf:\d+: cannot read sqlite:.*unable to open database file")
 
-    @unittest.skipIf(postgresql.programs() is None, "PostgreSQL is not installed")
+    @unittest.skipIf(postgres.programs() is None, "PostgreSQL is not installed")
     def test_postgresql(self):
         def put(*domains):
             server.sql("BEGIN; DROP TABLE IF EXISTS dkim; CREATE TABLE dkim (id serial, domain text, selector text, key text);\n"
                        + "".join(f"INSERT INTO dkim (domain, selector, key) VALUES ('{name}', 's', '{self.key}');\n"
                                  for name in domains) + "COMMIT;")
 
-        with postgresql.PostgreSQL() as server:
+        with postgres.Postgres() as server:
             put("a.example")
-            for where in (f"pgsql:///mail?host={server.socket}&port={server.port}&user={server.user}&",
-                          f"pgsql://{server.user}:pass%2Fw%3Ard@127.0.0.1:{server.port}/mail?"):
+            for where in (f"pgsql:///mail?host={server.top}&port={server.port}&user={postgres.USER}&",
+                          f"pgsql://{postgres.USER}:p%40ss%2Fw%3Ard%25@127.0.0.1:{server.port}/mail?"):
                 put("a.example")
                 config = TABLES.format(set=where, more="", refresh=1)
                 daemon = self.daemon(config).start()
@@ -164,12 +164,12 @@ class Sets(Case):
                 self.assertNotIn("pass%2Fw", daemon.log())
                 os.unlink(daemon.log_path)
             # OpenDKIM's own notation, and what PostgreSQL says of a wrong password.
-            dsn = f"dsn:pgsql://{server.user}:pass=2Fw=3Ard@{server.port}+127.0.0.1/mail/table=dkim?keycol="
+            dsn = f"dsn:pgsql://{postgres.USER}:p=40ss=2Fw=3Ard=25@{server.port}+127.0.0.1/mail/table=dkim?keycol="
             daemon = self.daemon(f"KeyTable {dsn}id?datacol=domain,selector,key\nSigningTable {dsn}domain?datacol=id\n").start()
             self.assertTrue(self.signs(daemon, "b.example"))
             daemon.stop()
             os.unlink(daemon.log_path)
-            done = self.daemon(TABLES.format(set=f"pgsql://{server.user}:wrong1@127.0.0.1:{server.port}/mail?", more="",
+            done = self.daemon(TABLES.format(set=f"pgsql://{postgres.USER}:wrong1@127.0.0.1:{server.port}/mail?", more="",
                                              refresh=1)).run()
             self.assertEqual(done.returncode, 78)
             self.assertIn("password authentication failed", done.stderr)
