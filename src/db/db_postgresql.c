@@ -126,7 +126,7 @@ static bool is_error(struct db *db, const PGresult *result, bool *ret_of_connect
 static bool finish(struct db *db, int sent, PGresult **ret_result)
 {
 	struct postgresql *postgresql = db->connection;
-	void (*clear)(PGresult *result) = postgresql->pq.PQclear;
+	void (*clear)(PGresult * result) = postgresql->pq.PQclear;
 	int64_t deadline = clock_monotonic_ms() + db->setup.answer_ms + GRACE_MS;
 	PGresult *last = NULL;
 	bool good = true, of_connection = false;
@@ -175,8 +175,8 @@ static void add_parameter(struct parameters *parameters, const char *name, const
 {
 	size_t names = parameters->capacity, values = parameters->capacity;
 	/* One more, for the NULL at the end. */
-	parameters->names = arena_grow(
-		parameters->arena, parameters->names, &names, parameters->n + 2, sizeof(*parameters->names));
+	parameters->names =
+		arena_grow(parameters->arena, parameters->names, &names, parameters->n + 2, sizeof(*parameters->names));
 	parameters->values = arena_grow(
 		parameters->arena, parameters->values, &values, parameters->n + 2, sizeof(*parameters->values));
 	parameters->capacity = names;
@@ -382,16 +382,14 @@ static bool postgresql_query(struct db *db, const char *sql, const struct db_val
 	/* In one go, so that it also works through a pooler that gives every transaction another connection. */
 	if (n == 0)
 		return finish(db,
-			postgresql->pq.PQsendQueryParams(
-				postgresql->handle, sql, 0, NULL, NULL, NULL, NULL, 0),
+			postgresql->pq.PQsendQueryParams(postgresql->handle, sql, 0, NULL, NULL, NULL, NULL, 0),
 			&postgresql->result);
 	struct arguments arguments = arguments_of(db->scratch, values, n);
 	const char *name = prepare(db, sql, &arguments, n);
-	return name != NULL &&
-	       finish(db,
-		       postgresql->pq.PQsendQueryPrepared(postgresql->handle, name, (int)n, arguments.values,
-			       arguments.lengths, arguments.formats, 0),
-		       &postgresql->result);
+	return name != NULL && finish(db,
+				       postgresql->pq.PQsendQueryPrepared(postgresql->handle, name, (int)n,
+					       arguments.values, arguments.lengths, arguments.formats, 0),
+				       &postgresql->result);
 }
 
 static bool postgresql_next(struct db *db)

@@ -32,9 +32,8 @@ static void fail(struct db *db, const struct sqlite *sqlite)
 	bool is_system = system != 0 && (is_access || code == SQLITE_IOERR);
 	db_fail(db, "%s%s%s%s", sqlite3_errmsg(sqlite->handle), is_system ? ": " : "",
 		is_system ? strerror(system) : "",
-		is_access && db->setup.read_only
-			? " (with journal_mode=WAL its directory must be writable as well)"
-			: "");
+		is_access && db->setup.read_only ? " (with journal_mode=WAL its directory must be writable as well)"
+						 : "");
 }
 
 static bool run(struct db *db, struct sqlite *sqlite, const char *sql)

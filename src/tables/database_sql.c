@@ -75,10 +75,9 @@ void database_read_pgsql(struct database_rows *rows)
 	memcpy(parameters, known, sizeof(known));
 	for (size_t i = 0; i < database->n_parameters; i++)
 		parameters[n++] = (struct db_parameter){database->parameters[i].name, database->parameters[i].value};
-	read_rows(rows,
-		&(struct db_setup){.kind = DB_POSTGRESQL,
-			.read_only = true,
-			.parameters = parameters,
-			.n_parameters = n,
-			.answer_ms = ANSWER_MS});
+	read_rows(rows, &(struct db_setup){.kind = DB_POSTGRESQL,
+				.read_only = true,
+				.parameters = parameters,
+				.n_parameters = n,
+				.answer_ms = ANSWER_MS});
 }

@@ -64,8 +64,9 @@ static const struct {
 	{"Latin-1 becomes what it means", STR_INIT("gr\xfc\xdf"), "gr\xc3\xbc\xc3\x9f"},
 	{"a sequence cut off", STR_INIT("\xe2\x82"), "\xc3\xa2\xc2\x82"},
 	{"overlong, a surrogate", STR_INIT("\xc0\xaf\xed\xa0\x80"), "\xc3\x80\xc2\xaf\xc3\xad\xc2\xa0\xc2\x80"},
-	{"NUL", STR_INIT("a\0b"), "a\xef\xbf\xbd"
-				  "b"},
+	{"NUL", STR_INIT("a\0b"),
+		"a\xef\xbf\xbd"
+		"b"},
 	{"control bytes stay", STR_INIT("\x01\x1f\x7f\r\n"), "\x01\x1f\x7f\r\n"},
 };
 
@@ -405,10 +406,8 @@ static void parameters_instead_of_a_url(void **state)
 		{STR("dbname"), STR("mail")},
 		{STR("sslmode"), STR("")},
 	};
-	struct db_setup setup = {.kind = DB_POSTGRESQL,
-		.parameters = parameters,
-		.n_parameters = COUNT(parameters),
-		.answer_ms = 1000};
+	struct db_setup setup = {
+		.kind = DB_POSTGRESQL, .parameters = parameters, .n_parameters = COUNT(parameters), .answer_ms = 1000};
 	char error[DB_ERROR_SIZE];
 	struct db *db;
 	if (db_open(&setup, &db, error) != ERR_OK)
