@@ -28,6 +28,7 @@
 #include "dkim/dkim.h"
 #include "dmarc/dmarc.h"
 #include "dns/dns.h"
+#include "message/headers.h"
 #include "spf/spf.h"
 
 /** What the MTA says of a message's sender; borrowed during the call. Empty: the MTA did not say. */
@@ -95,5 +96,19 @@ struct auth_findings {
 };
 
 const struct auth_findings *auth_findings(const struct auth_message *message);
+
+/** Message, findings and verdict as one piece of data; borrowed from the message. Complete after AUTH_DONE. */
+struct auth_facts {
+	const struct runtime *runtime;
+	const struct auth_envelope *envelope;
+	const struct str *rcpts; /* without brackets; of judged messages alone */
+	size_t n_rcpts;
+	const struct headers *headers;
+	const struct auth_findings *findings;
+	const struct verdict *verdict;
+	struct str queue_id;
+};
+
+struct auth_facts auth_facts(const struct auth_message *message);
 
 #endif

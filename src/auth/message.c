@@ -25,12 +25,15 @@ struct auth_message {
 	struct auth_envelope source; /* the same with the client that SPF is for */
 	const char *source_unknown;  /* why a SecondaryMX does not tell it; NULL */
 	struct origin origin;
+	struct str *rcpts;
+	size_t n_rcpts, rcpts_capacity;
 	struct headers headers;
 	struct dkim_body *body;
 	struct dkim_verifier *verifier; /* NULL: nothing is verified */
 	struct signing signing;
 	struct auth_findings findings;
 	struct verdict verdict;
+	struct str queue_id;
 	struct verdict_insertion *insertions; /* the verdict's, while they are written */
 	bool body_ended, done;
 };
@@ -152,8 +155,17 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 	return message;
 }
 
+static void add_rcpt(struct auth_message *message, struct str rcpt)
+{
+	message->rcpts = arena_grow(message->arena, message->rcpts, &message->rcpts_capacity, message->n_rcpts + 1,
+		sizeof(*message->rcpts));
+	message->rcpts[message->n_rcpts++] = arena_dup(message->arena, rcpt);
+}
+
 void auth_rcpt(struct auth_message *message, struct str rcpt)
 {
+	if (message->origin.judge)
+		add_rcpt(message, rcpt);
 	if (message->runtime->auth.mode_sign && !message->origin.peer)
 		signing_rcpt(&message->signing, rcpt);
 }
@@ -408,6 +420,7 @@ static void conclude(struct auth_message *message, struct str queue_id)
 {
 	const struct auth_options *options = &message->runtime->auth;
 	const struct author *author = &message->findings.author;
+	message->queue_id = arena_dup(message->arena, queue_id);
 	write_signatures(message);
 	find_deletions(message);
 	struct policy_input input = {
@@ -461,4 +474,18 @@ int64_t auth_deadline(const struct auth_message *message)
 const struct auth_findings *auth_findings(const struct auth_message *message)
 {
 	return &message->findings;
+}
+
+struct auth_facts auth_facts(const struct auth_message *message)
+{
+	return (struct auth_facts){
+		.runtime = message->runtime,
+		.envelope = &message->envelope,
+		.rcpts = message->rcpts,
+		.n_rcpts = message->n_rcpts,
+		.headers = &message->headers,
+		.findings = &message->findings,
+		.verdict = &message->verdict,
+		.queue_id = message->queue_id,
+	};
 }

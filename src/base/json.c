@@ -94,9 +94,3 @@ void json_bool(struct json *json, const char *key, bool value)
 	begin_value(json, key);
 	buf_add_cstr(json->out, value ? "true" : "false");
 }
-
-void json_null(struct json *json, const char *key)
-{
-	begin_value(json, key);
-	buf_add_cstr(json->out, "null");
-}

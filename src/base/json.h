@@ -24,10 +24,9 @@ void json_array_begin(struct json *json, const char *key);
 void json_array_end(struct json *json);
 /** null where s.p is NULL. */
 void json_str(struct json *json, const char *key, struct str s);
-/** null where @cstr is NULL. */
+/** null where @cstr is NULL; there is no json_null(), since libjansson has a function of that name. */
 void json_cstr(struct json *json, const char *key, const char *cstr);
 void json_int(struct json *json, const char *key, int64_t value);
 void json_bool(struct json *json, const char *key, bool value);
-void json_null(struct json *json, const char *key);
 
 #endif

@@ -142,9 +142,9 @@ static void json_dkim(struct json *json, const struct auth_findings *findings)
 		if (result->key_bits > 0)
 			json_int(json, "key_bits", result->key_bits);
 		else
-			json_null(json, "key_bits");
+			json_cstr(json, "key_bits", NULL);
 		if (result->key_security == DNS_SECURITY_UNKNOWN)
-			json_null(json, "secure");
+			json_cstr(json, "secure", NULL);
 		else
 			json_bool(json, "secure", result->key_security == DNS_SECURE);
 		json_cstr(json, "reason", result->reason);
@@ -178,14 +178,14 @@ static void show_json(
 		ctl_json_spf(&json, "spf", &findings->spf);
 		ctl_json_spf(&json, "spf_helo", &findings->spf_helo);
 	} else {
-		json_null(&json, "spf");
-		json_null(&json, "spf_helo");
+		json_cstr(&json, "spf", NULL);
+		json_cstr(&json, "spf_helo", NULL);
 	}
 	json_dkim(&json, findings);
 	if (findings->dmarc_evaluated)
 		ctl_json_dmarc(&json, "dmarc", &ctl->runtime->dmarc, &input, &findings->dmarc);
 	else
-		json_null(&json, "dmarc");
+		json_cstr(&json, "dmarc", NULL);
 	json_object_begin(&json, "verdict");
 	json_cstr(&json, "action", verdict_action_text(verdict->action));
 	json_str(&json, "reply", reply_of(ctl->arena, verdict));

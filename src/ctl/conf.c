@@ -56,7 +56,7 @@ static bool show_option(void *context, const char *option, struct str value, str
 		if (place.file != NULL && place.line != 0)
 			json_int(&show->json, "line", place.line);
 		else
-			json_null(&show->json, "line");
+			json_cstr(&show->json, "line", NULL);
 		json_object_end(&show->json);
 		return true;
 	}

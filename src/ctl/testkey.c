@@ -252,9 +252,9 @@ static void show_json(const struct tester *tester, bool ok)
 		if (test->bits > 0)
 			json_int(&json, "key_bits", test->bits);
 		else
-			json_null(&json, "key_bits");
+			json_cstr(&json, "key_bits", NULL);
 		if (test->security == DNS_SECURITY_UNKNOWN)
-			json_null(&json, "secure");
+			json_cstr(&json, "secure", NULL);
 		else
 			json_bool(&json, "secure", test->security == DNS_SECURE);
 		json_str(&json, "record", or_null(test->record));

@@ -41,11 +41,12 @@ struct dkim_result {
 	struct str signature; /* the first 8 characters of b=, for header.b (RFC 6008) */
 	unsigned key_bits;    /* 0: no key seen */
 	enum dns_security key_security;
-	bool key_testing;  /* the key says t=y */
-	bool no_key;       /* there is no record where the key should be */
-	bool partial_body; /* l= left part of the body unsigned */
-	bool counts;       /* a pass that DMARC may use */
-	int64_t signed_at; /* t=, -1 when absent */
+	bool key_testing;      /* the key says t=y */
+	bool no_key;           /* there is no record where the key should be */
+	bool partial_body;     /* l= left part of the body unsigned */
+	bool report_requested; /* r=y, RFC 6651 section 3.1 */
+	bool counts;           /* a pass that DMARC may use */
+	int64_t signed_at;     /* t=, -1 when absent */
 };
 
 /* ---- body ---- */

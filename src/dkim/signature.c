@@ -277,6 +277,8 @@ void dkim_signature_parse(
 		if (ret_signature->problem == NULL)
 			ret_signature->problem = problem;
 	}
+	const struct str *r = tags_get(&parse.tags, "r");
+	ret_signature->report_requested = r != NULL && str_eq(*r, STR("y"));
 	if (parse.tags.error != NULL)
 		ret_signature->problem = parse.tags.error;
 }

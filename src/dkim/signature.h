@@ -20,9 +20,10 @@ struct dkim_signature {
 	struct str header_names;    /* h= */
 	enum dkim_key_type key_type;
 	enum dkim_canonicalization header_canonicalization, body_canonicalization;
-	uint64_t body_length; /* l=, BODY_WHOLE for all */
-	int64_t signed_at;    /* t=, -1 when absent; a number too large for time is the largest */
-	int64_t expires_at;   /* x=, likewise */
+	uint64_t body_length;  /* l=, BODY_WHOLE for all */
+	int64_t signed_at;     /* t=, -1 when absent; a number too large for time is the largest */
+	int64_t expires_at;    /* x=, likewise */
+	bool report_requested; /* r=y, RFC 6651 section 3.1 */
 	uint8_t body_hash[SHA256_SIZE];
 	struct str signature; /* b= decoded */
 };

@@ -98,6 +98,7 @@ void dkim_verifier_add(struct dkim_verifier *verifier, const struct header_field
 	result->algorithm = signature->algorithm;
 	result->signature = signature->signature_start;
 	result->signed_at = signature->signed_at;
+	result->report_requested = signature->report_requested;
 	if (signature->problem != NULL) {
 		settle(result, DKIM_PERMERROR, signature->problem);
 		return;

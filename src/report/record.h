@@ -7,7 +7,8 @@
  * it back. A line carries an identifier, its length and a checksum, so a torn one
  * is noticed, and it is never counted twice.
  *
- * Pure. Strings are borrowed: from the findings, or from the line's arena.
+ * record.c makes, record_json.c writes and reads. Pure. Strings are borrowed: from the findings, or from the line's
+ * arena.
  */
 #ifndef TRIMILTER_REPORT_RECORD_H
 #define TRIMILTER_REPORT_RECORD_H
@@ -72,7 +73,7 @@ struct report_failure {
 	struct str client_name; /* as the MTA verified it; may be empty */
 	struct str helo;
 	struct str delivery_result; /* RFC 6591 section 3.2.2: "delivered", "spam", "policy", "reject", "other" */
-	struct str authentication_results; /* the value of our results field */
+	struct str authentication_results; /* the value of our results field, unfolded */
 	struct str headers;                /* the header section as it arrived, CRLF; cut off at failure_header_bytes */
 	bool headers_cut;
 	const struct report_failed_signature *signatures;
@@ -90,18 +91,20 @@ struct report_record {
 };
 
 /**
- * The record of a message after AUTH_DONE; id is left empty.
- * False: nothing to record (not judged, no policy, IgnoreMailTo, reports are off).
+ * The record of a message after AUTH_DONE; id is left empty. Strings are borrowed from @facts, some are in @arena.
+ * @now  when the message was judged
+ * False: nothing to record: not judged, no policy, IgnoreMailTo, reports are off. What is deferred (4xx) is not
+ * recorded either: it comes again, and counts when it is settled.
  */
-bool report_record_make(struct arena *arena, const struct report_options *options, const struct auth_message *message,
-	struct report_record *ret_record);
+bool report_record_make(
+	struct arena *arena, const struct auth_facts *facts, int64_t now, struct report_record *ret_record);
 
 /** Append the line, newline included. Jumps to the boundary of @out's arena for want of memory. */
 void report_record_write(const struct report_record *record, struct buf *out);
 
 /**
- * Read one line, with or without its newline. Unknown members are ignored, so an older program can read a newer spool.
- * NULL: *ret_record is complete, in @arena. Else what is wrong with the line, static.
+ * Read one line (report/line.h), with or without its newline. Unknown members are ignored, so an older program can read
+ * a newer spool. NULL: *ret_record is complete, in @arena. Else what is wrong with the line, static.
  */
 const char *report_record_read(struct arena *arena, struct str line, struct report_record *ret_record);
 

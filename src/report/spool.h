@@ -7,7 +7,7 @@
  * short write (full disk) the file is truncated back to the last whole line. The
  * mail path never waits for anything else: a record that cannot be written is
  * dropped, counted, and said in the log once a minute. Files rotate by size and
- * age; the importer takes files that nobody locks.
+ * age; the importer takes files that nobody locks. docs/report-records.md
  */
 #ifndef TRIMILTER_REPORT_SPOOL_H
 #define TRIMILTER_REPORT_SPOOL_H
@@ -19,23 +19,36 @@
 
 struct spool;
 
+#define SPOOL_ERROR_SIZE 4224 /* a path and what is wrong with it */
+
 /**
- * Create @directory (0700) if need be, and the first file with the first record.
- * *ret_error: in the caller's buffer, what cannot be done and with which path. Free with spool_free(), which
- * closes and unlocks; accepts NULL.
+ * Could a spool be kept in @directory? @create  make it (0700), and the directories above it, where they are missing;
+ * without, look only whether that could be done. ERR_IO: @error says what cannot be done, with which path.
  */
-#define SPOOL_ERROR_SIZE 256
+enum err spool_probe(struct str directory, bool create, char error[SPOOL_ERROR_SIZE]);
+
+/**
+ * ERR_IO: as spool_probe() with create; *ret_spool is there all the same, its records are dropped and counted, and
+ * spool_tick() tries again. ERR_NOMEM: it is NULL. Nothing is in the directory before the first record.
+ */
 enum err spool_new(struct str directory, struct spool **ret_spool, char error[SPOOL_ERROR_SIZE]);
+/** Closes, and so gives its file to the importer. When no thread uses it any more; accepts NULL. */
 void spool_free(struct spool *spool);
 
 /**
- * Write one record; fills in its id. @scratch is for the line (jumps to its boundary for want of memory).
- * False: it was dropped and counted. Any thread; one write at a time, no fsync.
+ * Write one record; fills in its id. @scratch is for id and line (jumps to its boundary for want of memory; say it
+ * with spool_drop() then). False: it was dropped and counted. Any thread; one write at a time, no fsync.
  */
 bool spool_append(struct spool *spool, struct arena *scratch, struct report_record *record);
 
-/** Begin a new file now if the present one has records and is older than a minute; for a timer. Any thread. */
-void spool_rotate(struct spool *spool);
+/** Count a record that did not get as far as spool_append(). Any thread. */
+void spool_drop(struct spool *spool);
+
+/**
+ * For a timer, once a minute: begin a new file if the present one has records, so that the importer gets it; say what
+ * was dropped; where the directory cannot be used try again. Any thread.
+ */
+void spool_tick(struct spool *spool);
 
 struct spool_counters {
 	uint64_t written, dropped;
@@ -56,11 +69,12 @@ struct str spool_file_name(const struct spool_file *file); /* unique among all h
 
 /**
  * The next line that has come whole, from byte *@position on, which then points behind it; torn or foreign lines are
- * passed over and counted in *@bad. False: the end. The line is valid until the next call.
+ * passed over and counted in *@bad. False: the end, or it cannot be read any further. The line is valid until the next
+ * call.
  */
 bool spool_file_line(struct spool_file *file, uint64_t *position, struct str *ret_line, size_t *bad);
 
-/** All of it is in the store for good. */
+/** All of it is in the store for good. ERR_IO too where a line could not be read: the file then stays. */
 enum err spool_file_remove(struct spool_file *file);
 void spool_file_close(struct spool_file *file);
 
