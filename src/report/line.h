@@ -1,7 +1,7 @@
 /*
  * A line of the spool: a piece of JSON with its length and checksum around it,
  *
- *	{"length":12,"crc32":"2c6b0c3d","record":{"time":123}}
+ *	{"length":12,"crc32":"79add327","record":{"time":123}}
  *
  * so that one that was torn or changed is noticed before anybody reads it. Pure.
  */

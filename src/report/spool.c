@@ -171,9 +171,9 @@ static void say_dropped(struct spool *spool)
 	int64_t now = clock_monotonic_ms();
 	if (n == 0 || spool->known_unusable || (spool->said_at != 0 && now - spool->said_at < SAY_AGAIN_MS))
 		return;
-	log_warning("reports: %" PRIu64 " messages could not be recorded in %s: %s. Mail goes on as always; reports "
-		    "will lack them",
-		n, spool->directory, strerror(spool->error));
+	log_warning("reports: messages could not be recorded in %s: %s (%" PRIu64 " of them). Mail goes on as always; "
+		    "reports will lack them",
+		spool->directory, strerror(spool->error), n);
 	spool->dropped_said = dropped;
 	spool->said_at = now;
 }
