@@ -80,25 +80,26 @@ static struct spool_file *open_file(char *path)
 
 enum err spool_next(struct str directory, struct str after, struct spool_file **ret_file)
 {
-	char path[PATH_MAX], *name, *last = NULL;
-	enum err err;
+	char path[PATH_MAX], *last = NULL;
+	enum err err = ERR_OK;
 	*ret_file = NULL;
 	if (directory.n >= sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return ERR_IO;
 	}
 	snprintf(path, sizeof(path), "%.*s", STR_ARG(directory));
-	while ((err = next_name(path, after, &name)) == ERR_OK && name != NULL && *ret_file == NULL) {
-		char *whole;
+	while (err == ERR_OK && *ret_file == NULL) {
+		char *name, *whole;
+		err = next_name(path, after, &name);
+		free(last);
+		last = name;
+		if (err != ERR_OK || name == NULL)
+			break;
+		after = str_of(name);
 		if (asprintf(&whole, "%s/%s", path, name) < 0)
 			err = ERR_NOMEM;
 		else
 			*ret_file = open_file(whole);
-		free(last);
-		last = name;
-		after = str_of(last);
-		if (err != ERR_OK)
-			break;
 	}
 	free(last);
 	return err;
