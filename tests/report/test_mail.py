@@ -20,12 +20,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lab import mail, sink, wait  # noqa: E402
 
 TOOL = None
+EXTRA = os.dup(2)
 FROM, TO = "reports@example.org", "rua@example.com"
 REPORT = "report; report-type=feedback-report"
 
 
 def run(*words, data=b"", status=0):
-    done = subprocess.run([TOOL, *words], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    """With a descriptor more than it should have."""
+    done = subprocess.run([TOOL, *words], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, pass_fds=[EXTRA])
     if done.returncode != status:
         raise AssertionError("%s: exit %d: %s" % (words, done.returncode, done.stderr.decode()))
     return done.stdout, done.stderr.decode()
@@ -85,7 +87,9 @@ class Composed(Temporary):
                  ("text/plain; charset=utf-8", "", "Grüße\n".encode()),
                  ("text/rfc822-headers", "", b"Subject: " + b"x" * 3000 + b"\r\nFrom: \xe9@example.org\r\n"),
                  ("message/feedback-report", "", b"Feedback-Type: auth-failure\r\nUser-Agent: " + b"y" * 1500 + b"\xff\r\n"),
-                 ("application/octet-stream", "empty", b"")]
+                 ("application/octet-stream", "empty", b""),
+                 ("text/plain; charset=us-ascii", "", b"z" * 998 + b"\n"),
+                 ("text/plain; charset=us-ascii", "", b"z" * 999 + b"\n")]
         message = self.read(parts, multipart=REPORT)
         got = list(message.iter_parts())
         self.assertEqual([part.get_content_type() for part in got], [part[0].split(";")[0] for part in parts])
@@ -97,6 +101,8 @@ class Composed(Temporary):
         self.assertEqual(got[4]["content-transfer-encoding"], "7bit")
         self.assertIn("Feedback-Type: auth-failure", got[4].as_string())
         self.assertEqual((got[5].get_content(), got[5].get_filename()), (b"", "empty"))
+        self.assertEqual([part["content-transfer-encoding"] for part in got[6:]], ["7bit", "base64"])
+        self.assertEqual([len(lines(part)) for part in got[6:]], [999, 1000])
         self.assertEqual(message.get_param("report-type"), "feedback-report")
 
     def test_boundary_stands_in_no_part(self):
@@ -329,12 +335,13 @@ class Command(Submitted):
                     self.assertEqual(got[1], self.top + "/command: " + note)
 
     def test_killed_with_all_that_it_started(self):
-        outcome, note = self.run_command("sleep 4321 & sleep 4321", seconds=1)
+        mark = "%d.5" % (1000 + os.getpid())
+        outcome, note = self.run_command("sleep {0} & sleep {0}".format(mark), seconds=1)
         self.assertEqual(outcome, "unreachable")
         self.assertIn("killed", note)
         self.assertLess(self.took, 4)
-        group = subprocess.run(["ps", "-eo", "stat,args"], stdout=subprocess.PIPE, text=True).stdout
-        self.assertNotIn("sleep 4321", group)
+        left = subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True).stdout
+        self.assertNotIn("sleep " + mark, left)
 
     def test_output_left_open(self):
         """What it leaves running with its output does not hold us."""
