@@ -15,6 +15,7 @@
 #include "dns/dns.h"
 #include "milter/children.h"
 #include "milter/master.h"
+#include "milter/recording.h"
 #include "milter/rights.h"
 #include "milter/settings.h"
 #include "milter/worker.h"
@@ -131,6 +132,8 @@ static int check(const struct invocation *invocation)
 	}
 	if (status == 0)
 		status = settings_load(&settings, &runtime);
+	if (status == 0)
+		recording_check(&runtime->report);
 	runtime_unref(runtime);
 	dns_free(dns);
 	settings_release(&settings);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "milter/recording.h"
 
 struct reloader {
 	const struct invocation *invocation;
@@ -83,6 +84,7 @@ static void reload(struct reloader *reloader)
 		status = settings_load(&wanted, &runtime);
 	if (status == 0) {
 		adopt(reloader, &wanted);
+		recording_begin(reloader->service, &runtime->report);
 		publish(reloader, runtime);
 		log_info("configuration reloaded");
 	} else {

@@ -9,6 +9,7 @@
 
 struct service {
 	struct dns *dns;
+	struct spool *_Atomic spool;
 	pthread_mutex_t lock;
 	struct runtime *runtime;        /* under lock */
 	struct arena *spare[MAX_SPARE]; /* under lock; all with the cap of runtime */
@@ -48,6 +49,16 @@ void service_free(struct service *service)
 struct dns *service_dns(const struct service *service)
 {
 	return service->dns;
+}
+
+struct spool *service_spool(const struct service *service)
+{
+	return atomic_load(&service->spool);
+}
+
+void service_set_spool(struct service *service, struct spool *spool)
+{
+	atomic_store(&service->spool, spool);
 }
 
 void service_publish(struct service *service, struct runtime *runtime, bool log_accepted)

@@ -12,6 +12,7 @@
 #include "dns/dns.h"
 
 struct service;
+struct spool;
 
 /** @dns  borrowed; outlives the service. NULL: out of memory. */
 struct service *service_new(struct dns *dns);
@@ -19,6 +20,10 @@ struct service *service_new(struct dns *dns);
 void service_free(struct service *service);
 
 struct dns *service_dns(const struct service *service);
+
+/** Where messages are recorded for reports; NULL: nowhere. Set once at most: sessions keep no reference. */
+struct spool *service_spool(const struct service *service);
+void service_set_spool(struct service *service, struct spool *spool);
 
 /**
  * Put @runtime in force for messages that begin from now on; takes over the reference. Messages under way keep theirs.

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "report/spool.h"
 
 /* What a client may say in HELO before we stop copying: twice the longest domain name, so that a cut name is no name.
  */
@@ -246,6 +247,33 @@ bool session_body(struct session *session, struct str chunk)
 	return session->in_message && session->failure == NULL && !session->body_done;
 }
 
+static void record(struct session *session, struct spool *spool)
+{
+	struct auth_facts facts = auth_facts(session->message);
+	struct report_record record;
+	if (report_record_make(session->arena, &facts, clock_unix(), &record))
+		spool_append(spool, session->arena, &record);
+}
+
+/*
+ * Before the MTA gets its answer, so that no message whose verdict was given goes unrecorded. The verdict stands
+ * whatever becomes of that.
+ */
+static void try_record(struct session *session)
+{
+	struct spool *spool = service_spool(session->service);
+	jmp_buf boundary;
+	if (spool == NULL)
+		return;
+	if (setjmp(boundary) != 0) {
+		spool_drop(spool);
+	} else {
+		arena_set_boundary(session->arena, &boundary);
+		record(session, spool);
+	}
+	arena_set_boundary(session->arena, NULL);
+}
+
 static void step_end(struct session *session, void *arguments)
 {
 	enum auth_step *step = arguments;
@@ -259,6 +287,8 @@ enum session_step session_end(struct session *session, const struct verdict **re
 	run_step(session, step_end, &step);
 	if (step == AUTH_WAITING && session->failure == NULL)
 		return SESSION_WAITING;
+	if (session->verdict != NULL)
+		try_record(session);
 	*ret_verdict = session->verdict != NULL ? session->verdict : session_internal_error(session);
 	return SESSION_DONE;
 }

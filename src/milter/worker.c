@@ -15,15 +15,19 @@
 #include "base/log.h"
 #include "milter/control.h"
 #include "milter/front.h"
+#include "milter/recording.h"
 #include "milter/reloader.h"
 #include "milter/sandbox.h"
 #include "milter/service.h"
+#include "report/spool.h"
 
 /* libmilter writes the reply after our callback has returned: the last verdict needs this long to reach the MTA. */
 #define LAST_REPLY_MS 100
 /* A connection that was accepted just before we stopped listening is counted from its first word. */
 #define FIRST_WORD_MS 1000
 #define LOOK_AGAIN_MS 20
+/* What was recorded for reports can be seen by the importer after so long. */
+#define SPOOL_TICK_MS 60000
 /* 4,000 questions to silent name servers and as many connections. */
 #define FILES_WANTED 8192
 
@@ -39,6 +43,7 @@ struct worker {
 	enum leaving leaving;
 	int64_t leaving_since;
 	int64_t quiet_since; /* no message in flight; 0: there is */
+	int64_t ticked_at;   /* the spool */
 };
 
 static void tell_master(char word)
@@ -111,6 +116,7 @@ static int start_service(struct worker *worker)
 	}
 	worker->reloader =
 		reloader_new(worker->invocation, worker->service, &worker->settings, runtime->databases, reloaded);
+	recording_begin(worker->service, &runtime->report);
 	service_publish(worker->service, runtime, worker->settings.milter->syslog_success);
 	if (worker->reloader == NULL) {
 		log_error("out of memory");
@@ -213,6 +219,16 @@ static bool may_go(struct worker *worker)
 	return true;
 }
 
+static void tick(struct worker *worker)
+{
+	int64_t now = clock_monotonic_ms();
+	if (now - worker->ticked_at < SPOOL_TICK_MS)
+		return;
+	worker->ticked_at = now;
+	if (service_spool(worker->service) != NULL)
+		spool_tick(service_spool(worker->service));
+}
+
 int worker_run(const struct invocation *invocation)
 {
 	struct worker worker = {.invocation = invocation};
@@ -246,8 +262,10 @@ int worker_run(const struct invocation *invocation)
 		settings_leave_terminal();
 	tell_master(CONTROL_READY);
 	while (!may_go(&worker)) {
-		if (poll(&control, 1, worker.leaving == STAYING ? -1 : LOOK_AGAIN_MS) > 0 && !take_order(&worker))
+		if (poll(&control, 1, worker.leaving == STAYING ? SPOOL_TICK_MS : LOOK_AGAIN_MS) > 0 &&
+			!take_order(&worker))
 			control.fd = -1;
+		tick(&worker);
 	}
 	/* The front's threads are still there: nothing is torn down under them. */
 	_exit(0);

@@ -221,6 +221,11 @@ void spool_free(struct spool *spool)
 	free(spool);
 }
 
+const char *spool_directory(const struct spool *spool)
+{
+	return spool->directory;
+}
+
 bool spool_append(struct spool *spool, struct arena *scratch, struct report_record *record)
 {
 	struct buf line = buf_in(scratch);

@@ -41,6 +41,8 @@ void spool_free(struct spool *spool);
  */
 bool spool_append(struct spool *spool, struct arena *scratch, struct report_record *record);
 
+const char *spool_directory(const struct spool *spool);
+
 /** Count a record that did not get as far as spool_append(). Any thread. */
 void spool_drop(struct spool *spool);
 

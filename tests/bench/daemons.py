@@ -109,7 +109,8 @@ class Trimilter(Daemon):
 
     def command(self):
         path = self.file("conf", f"Socket {self.socket()}\nAuthservID {AUTHSERV_ID}\nSyslog no\n"
-                                 f"Nameservers 127.0.0.1@53\n{self.more}\n{self.config}\n")
+                                 f"Nameservers 127.0.0.1@53\nReportSpool {self.file('spool')}\n"
+                                 f"{self.more}\n{self.config}\n")
         return [self.program, "-f", "-c", path]
 
     def is_ready(self):

@@ -125,6 +125,7 @@ class Site:
             "RejectFailures": "yes",
             "HoldQuarantinedMessages": "yes",
             "LogWhy": "yes",
+            "ReportSpool": folder + "/spool",
             "Syslog": "no",
         }
         settings.update(options)

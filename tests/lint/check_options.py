@@ -41,9 +41,9 @@ DERIVED = {
 
 # Their readers are being written; who writes one takes its line away.
 AWAITED = {'report.' + member for member in '''
-    aggregate bcc command dkim_failure expire_hours extra_contact failure failure_from failure_header_bytes
-    failure_on_none failure_to failures_per_hour format ignore_mail_to jitter_seconds keep_days maximum_bytes
-    maximum_destinations n_bcc n_command n_failure_to no_reports only_reports organization redact smtp_host spool store verp
+    bcc command expire_hours extra_contact failure_from failure_to failures_per_hour format jitter_seconds keep_days
+    maximum_bytes maximum_destinations n_bcc n_command n_failure_to no_reports only_reports organization redact
+    smtp_host store verp
 '''.split()}
 
 MODULES = {  # struct -> (header, module in options.def)

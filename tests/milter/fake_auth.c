@@ -39,12 +39,6 @@ unsigned fake_auth_live(void)
 	return n_live;
 }
 
-const char *verdict_action_text(enum verdict_action action)
-{
-	static const char *const texts[] = {"accept", "reject", "tempfail", "quarantine", "discard"};
-	return texts[action];
-}
-
 struct auth_message *auth_message_new(struct arena *arena, struct runtime *runtime, struct dns *dns, int64_t now,
 	const struct auth_envelope *envelope, auth_wake *wake, void *wake_context)
 {
@@ -192,4 +186,16 @@ struct runtime *runtime_new(void)
 	atomic_store(&runtime->references, 1);
 	runtime->auth.maximum_message_memory = (size_t)1024 * 1024;
 	return runtime;
+}
+
+struct auth_facts auth_facts(const struct auth_message *message)
+{
+	static const struct auth_envelope nobody;
+	static const struct headers no_headers;
+	static const struct auth_findings nothing; /* not judged: nothing is recorded */
+	return (struct auth_facts){.runtime = message->runtime,
+		.envelope = &nobody,
+		.headers = &no_headers,
+		.findings = &nothing,
+		.verdict = &message->verdict};
 }

@@ -106,6 +106,7 @@ enum err config_load(const struct config *config, struct diag *diag, struct runt
 		return ERR_CONFIG;
 	}
 	*ret_runtime = runtime_new();
+	(*ret_runtime)->report.aggregate = false;
 	(*ret_runtime)->auth.authserv_id = arena_dup((*ret_runtime)->arena, config->mark);
 	if (config->accept_on_error)
 		(*ret_runtime)->auth.on_internal_error = AUTH_ON_ERROR_ACCEPT;

@@ -59,7 +59,7 @@ class Daemon:
 
     def configure(self, config):
         with open(self.file, "w") as file:
-            file.write(f"Socket {self.address}\n{config}\nMilterEngine {ENGINE}\n")
+            file.write(f"Socket {self.address}\n{config}\nMilterEngine {ENGINE}\nReportSpool {self.directory}/spool\n")
 
     def command(self):
         return [PROGRAM, *self.arguments, "-c", self.file, *self.extra]

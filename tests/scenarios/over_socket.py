@@ -29,7 +29,7 @@ def start(daemon, folder, engine):
     config = os.path.join(folder, "conf")
     address = "local:%s/socket" % folder
     with open(config, "a") as file:
-        file.write("Socket %s\nMilterEngine %s\n" % (address, engine))
+        file.write("Socket %s\nMilterEngine %s\nReportSpool %s/spool\n" % (address, engine, folder))
     process = subprocess.Popen([daemon, "-f", "-c", config], stderr=open(os.path.join(folder, "log"), "wb"))
     for _ in range(500):
         if process.poll() is not None:

@@ -1,0 +1,41 @@
+#include "milter/recording.h"
+
+#include "base/log.h"
+#include "report/spool.h"
+
+static bool is_wanted(const struct report_options *options)
+{
+	return options->aggregate || options->failure || options->dkim_failure;
+}
+
+static void warn(const char *error)
+{
+	log_warning("reports: %s. Mail is handled as always, but nothing is recorded for reports: let this user write "
+		    "there, name another directory in ReportSpool, or write AggregateReports no",
+		error);
+}
+
+void recording_check(const struct report_options *options)
+{
+	char error[SPOOL_ERROR_SIZE];
+	if (is_wanted(options) && spool_probe(options->spool, false, error) != ERR_OK)
+		warn(error);
+}
+
+void recording_begin(struct service *service, const struct report_options *options)
+{
+	char error[SPOOL_ERROR_SIZE];
+	struct spool *spool = service_spool(service);
+	if (!is_wanted(options))
+		return;
+	if (spool != NULL) {
+		/* Another directory needs a restart, this one may have been mended. */
+		spool_tick(spool);
+		if (spool_probe(str_of(spool_directory(spool)), true, error) != ERR_OK)
+			warn(error);
+		return;
+	}
+	if (spool_new(options->spool, &spool, error) != ERR_OK)
+		warn(error);
+	service_set_spool(service, spool);
+}
