@@ -1,8 +1,6 @@
 #include "report/destination.h"
 
-/* RFC 5321 section 4.5.3.1 */
-#define LOCAL_PART_MAX 64
-#define ADDRESS_MAX 254
+#include "report/mail.h"
 
 /* Nobody needs so many; a record of 64 KiB could name thousands. */
 #define URIS_MAX 100
@@ -61,24 +59,6 @@ static bool decode(struct arena *arena, struct str text, struct str *ret_text)
 	return true;
 }
 
-/*
- * dot-atom-text, RFC 5322 section 3.2.3: nothing that would need quotes, no blank, no line break, no second address, no
- * UTF-8, which the next hop may not take. A hyphen at the front could be an option to a program.
- */
-static bool is_local_part(struct str s)
-{
-	if (s.n == 0 || s.n > LOCAL_PART_MAX || s.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		if (c == '.' && (i == 0 || i + 1 == s.n || s.p[i + 1] == '.'))
-			return false;
-		if (c == '\0' || (!str_is_alpha(c) && !str_is_digit(c) && strchr(".!#$%&'*+-/=?^_`{|}~", c) == NULL))
-			return false;
-	}
-	return true;
-}
-
 /* A domain that has mail: no single label, no address, neither with brackets nor without. */
 static bool read_domain(struct arena *arena, struct str text, struct str *ret_domain)
 {
@@ -90,7 +70,7 @@ static bool read_domain(struct arena *arena, struct str text, struct str *ret_do
 /* RFC 6068 with one address and nothing else. NULL, or what is wrong. */
 static const char *read_uri(struct arena *arena, struct str uri, struct destination *destination)
 {
-	struct str scheme = STR("mailto:"), text;
+	struct str scheme = STR("mailto:"), text, domain;
 	if (!str_istarts(uri, scheme))
 		return "not a mailto URI";
 	uri = str_skip(uri, scheme.n);
@@ -103,15 +83,17 @@ static const char *read_uri(struct arena *arena, struct str uri, struct destinat
 	ptrdiff_t at = str_rindex(text, '@');
 	if (at < 0)
 		return "no address in the URI";
-	struct str local_part = str_head(text, (size_t)at), domain;
-	if (!is_local_part(local_part))
-		return "local part is not plain text, or there are several addresses";
 	if (!read_domain(arena, str_skip(text, (size_t)at + 1), &domain))
 		return "domain is not one that can have mail";
-	if (local_part.n + 1 + domain.n > ADDRESS_MAX)
-		return "address too long";
+	struct buf out = buf_in(arena);
+	buf_add(&out, str_head(text, (size_t)at + 1)); /* not printf: a NUL must not end it */
+	buf_add(&out, domain);
+	struct str address = buf_str(&out);
+	/* A local part that needs quotes is a trick here, whatever RFC 5321 allows. */
+	if (!mail_address_usable(address) || str_index(address, '"') >= 0)
+		return "local part is not plain text, or there are several addresses";
+	destination->address = address;
 	destination->domain = domain;
-	destination->address = arena_printf(arena, "%.*s@%.*s", STR_ARG(local_part), STR_ARG(domain));
 	return NULL;
 }
 
