@@ -30,10 +30,16 @@ enum dkim_status {
 
 const char *dkim_status_text(enum dkim_status status); /* "permerror" */
 
+/* Reasons that mean something to others too: reports tell them apart (RFC 6591, RFC 6651). */
+#define DKIM_REASON_BODY_HASH "body hash did not verify"
+#define DKIM_REASON_NO_KEY "no key in the DNS"
+#define DKIM_REASON_REVOKED "key revoked"
+#define DKIM_REASON_EXPIRED "expired"
+
 /** One DKIM-Signature field, judged. Strings are borrowed from the verifier's arena; empty: the field does not tell. */
 struct dkim_result {
 	enum dkim_status status;
-	const char *reason;   /* NULL for an unremarkable pass; static: "expired", "body hash did not verify" ... */
+	const char *reason;   /* NULL for an unremarkable pass; static, DKIM_REASON_EXPIRED ... */
 	struct str domain;    /* d=, canonical */
 	struct str selector;  /* s= */
 	struct str identity;  /* i= or "@" d= */

@@ -103,7 +103,7 @@ static void read_public_key(struct arena *arena, const struct tags *tags, struct
 		return;
 	}
 	if (p->n == 0) {
-		refuse(key, DKIM_PERMERROR, "key revoked");
+		refuse(key, DKIM_PERMERROR, DKIM_REASON_REVOKED);
 		return;
 	}
 	if (p->n > KEY_TEXT_MAX) {

@@ -257,7 +257,7 @@ static const char *read_times(struct parse *parse)
 		signature->expires_at != INT64_MAX)
 		return "x= is not after t=";
 	if (x != NULL && signature->expires_at < parse->now && parse->now - signature->expires_at > parse->drift)
-		return "expired";
+		return DKIM_REASON_EXPIRED;
 	return NULL;
 }
 

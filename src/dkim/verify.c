@@ -175,7 +175,7 @@ static const char *compare_body(const struct verification *verification, enum dk
 		return "l= is larger than the body";
 	*ret_status = DKIM_FAIL;
 	if (memcmp(hash->digest, verification->signature.body_hash, SHA256_SIZE) != 0)
-		return "body hash did not verify";
+		return DKIM_REASON_BODY_HASH;
 	*ret_status = DKIM_PASS;
 	return NULL;
 }
@@ -265,7 +265,7 @@ static void judge_with_answer(const struct dkim_verifier *verifier, const struct
 		return;
 	}
 	if (answer->status != DNS_DATA || answer->n_records == 0) {
-		settle(result, DKIM_PERMERROR, "no key in the DNS");
+		settle(result, DKIM_PERMERROR, DKIM_REASON_NO_KEY);
 		result->no_key = true;
 		return;
 	}

@@ -157,7 +157,7 @@ static struct addressees dmarc_addressees(struct work *work)
 	const struct report_options *options = &courier->runtime->report;
 	const struct report_record *record = &work->failure->record;
 	struct courier_recipients recipients;
-	if (record->policy.domain.n == 0 || !failure_due(options, record))
+	if (record->policy.domain.n == 0 || !failure_due(work->arena, options, record))
 		return to;
 	courier_verify(courier, work->arena, &record->policy, 1, true, &recipients);
 	work->retry |= recipients.retry;

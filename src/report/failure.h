@@ -14,7 +14,13 @@
  * absent), by FailureReports and FailureReportsOnNone. Never for a message that is a report or a bounce itself: two
  * hosts could go on for ever. Whether there is anybody to get it is destination_verify()'s business.
  */
-bool failure_due(const struct report_options *options, const struct report_record *record);
+bool failure_due(struct arena *arena, const struct report_options *options, const struct report_record *record);
+
+/**
+ * The message was a report or a bounce itself (multipart/report): a report about it could be answered by the next one
+ * for ever, where two hosts fail at each other's. RFC 9991 section 5.1
+ */
+bool failure_of_report(struct arena *arena, const struct report_failure *failure);
 
 struct failure_context {
 	const struct report_options *options;
@@ -32,8 +38,8 @@ struct failure_context {
 bool failure_spf_record(const struct report_record *record, struct answers *answers, struct str *ret_spf_record);
 
 /**
- * The message to @to: From, subject and three parts. The sender is null: nobody has to answer a report; VERP is the
- * courier's. Which report fo= asks for decides Auth-Failure: dmarc, else signature or bodyhash or revoked, else spf.
+ * The message to @to: From, subject and three parts; its sender is null, or with ReportVERP tells the recipient.
+ * Auth-Failure is what fo= asks for: dmarc, else signature or bodyhash or revoked, else spf.
  */
 void failure_write(struct arena *arena, const struct failure_context *context, const struct report_record *record,
 	struct str to, struct mail *ret_mail);
