@@ -267,7 +267,7 @@ static enum err report_one(struct courier *courier, struct arena *arena, const s
 	};
 	struct addressees dmarc = {0};
 	struct addressees *dkim = ARENA_ARRAY(arena, record->failure->n_signatures, struct addressees);
-	if (!is_to_us(&courier->runtime->report, record->failure->rcpt)) {
+	if (!is_to_us(&courier->runtime->report, record->failure->rcpt) && !failure_of_report(arena, record->failure)) {
 		dmarc = dmarc_addressees(&work);
 		for (size_t i = 0; i < record->failure->n_signatures; i++)
 			dkim[i] = dkim_addressees(&work, &record->failure->signatures[i]);

@@ -11,8 +11,8 @@
 
 /**
  * Is a failure report of this message due? By the policy's fo= (RFC 9989 section 4.7; without ruf= it counts as
- * absent), by FailureReports and FailureReportsOnNone. Never for a message that is a report or a bounce itself: two
- * hosts could go on for ever. Whether there is anybody to get it is destination_verify()'s business.
+ * absent), by FailureReports and FailureReportsOnNone; never where failure_of_report(). Whether there is anybody to get
+ * it is destination_verify()'s business.
  */
 bool failure_due(struct arena *arena, const struct report_options *options, const struct report_record *record);
 
