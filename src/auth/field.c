@@ -97,7 +97,7 @@ static size_t add_dkim_results(struct arena *arena, const struct auth_options *o
 }
 
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
-	const struct auth_envelope *envelope, enum dmarc_policy disposition)
+	const struct auth_envelope *envelope, enum dmarc_policy disposition, struct str queue_id)
 {
 	size_t n_dkim = findings->n_dkim < DKIM_RESULTS_MAX ? findings->n_dkim : DKIM_RESULTS_MAX;
 	struct result *results = ARENA_ARRAY(arena, n_dkim + 4, struct result);
@@ -112,7 +112,10 @@ struct str field_results(struct arena *arena, const struct auth_options *options
 		results[n++] = dmarc_result_of(arena, options, &findings->dmarc, disposition);
 	struct buf value = buf_in(arena);
 	buf_add_char(&value, ' ');
-	results_write(&value, options->authserv_id, results, n, "\n");
+	struct str id = options->authserv_id;
+	if (options->authserv_id_with_job_id && queue_id.n > 0)
+		id = arena_printf(arena, "%.*s/%.*s", STR_ARG(id), STR_ARG(harmless(arena, queue_id)));
+	results_write(&value, id, results, n, "\n");
 	return buf_str(&value);
 }
 

@@ -10,9 +10,10 @@
  * The field's value, folded with "\n\t", beginning with a space.
  * @envelope     as given at MAIL
  * @disposition  what DMARC did, for the comment that ResultComments adds
+ * @queue_id     for AuthservIDWithJobID
  */
 struct str field_results(struct arena *arena, const struct auth_options *options, const struct auth_findings *findings,
-	const struct auth_envelope *envelope, enum dmarc_policy disposition);
+	const struct auth_envelope *envelope, enum dmarc_policy disposition, struct str queue_id);
 
 /** The value of a Received-SPF field (RFC 7208 section 9.1) in the same form; after SPF was evaluated. */
 struct str field_received_spf(struct arena *arena, const struct auth_options *options,

@@ -247,7 +247,7 @@ void auth_headers_done(struct auth_message *message)
 	if (message->origin.judge && message->findings.author.n_domains == 1)
 		with_answers(message, want_author, message->findings.author.domains[0]);
 	if (message->runtime->auth.mode_sign && !message->origin.peer)
-		signing_begin(&message->signing, message->origin.may_sign, &message->findings.author,
+		signing_begin(&message->signing, &message->origin, &message->findings.author,
 			message->envelope.auth_user, message->now);
 	/* What we sign ourselves is not verified as well, unless it is judged. */
 	if (signing_is_ours(&message->signing) && !message->origin.judge)
@@ -355,8 +355,8 @@ static void find_deletions(struct auth_message *message)
 	size_t capacity = 0;
 	for (size_t i = message->headers.n; i > 0; i--) {
 		const struct header_field *field = &message->headers.fields[i - 1];
-		bool forged =
-			is_called(field, STR("Authentication-Results")) && results_claims(field->value, ids, n_ids);
+		bool forged = !options->keep_results && is_called(field, STR("Authentication-Results")) &&
+			      results_claims(field->value, ids, n_ids);
 		bool old = options->remove_old_signatures && message->signing.n_signed > 0 &&
 			   is_called(field, STR("DKIM-Signature"));
 		if (!forged && !old)
@@ -412,7 +412,7 @@ static void write_results(struct auth_message *message, struct str queue_id)
 	if (!results)
 		return;
 	findings->results_value =
-		field_results(message->arena, options, findings, envelope, message->verdict.disposition);
+		field_results(message->arena, options, findings, envelope, message->verdict.disposition, queue_id);
 	insert(message, STR("Authentication-Results"), findings->results_value);
 }
 
@@ -447,7 +447,7 @@ static void conclude(struct auth_message *message, struct str queue_id)
 	};
 	policy_decide(message->arena, options, &input, &message->verdict, &line.reason);
 	write_results(message, queue_id);
-	if (message->signing.not_allowed || options->log_why)
+	if (message->signing.why_matters || options->log_why)
 		line.unsigned_why = message->signing.unsigned_why;
 	message->verdict.log_line = logline_write(message->arena, &line);
 }

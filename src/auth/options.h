@@ -20,11 +20,14 @@ enum auth_quarantine_action { AUTH_QUARANTINE_ACCEPT, AUTH_QUARANTINE_HOLD, AUTH
 enum auth_on_error { AUTH_ON_ERROR_TEMPFAIL, AUTH_ON_ERROR_ACCEPT };
 
 struct auth_options {
-	bool mode_sign, mode_verify; /* Mode s, v, sv */
-	bool verify_authenticated;   /* verify the signatures of authenticated senders too; for trimilterctl check */
-	struct str authserv_id;      /* AuthservID, canonical; the host's name by default */
-	const struct str *own_ids;   /* arriving results fields with one of these are removed: authserv_id, the other
-					files' AuthservIDs, the host's name; canonical */
+	bool mode_sign, mode_verify;  /* Mode s, v, sv */
+	bool verify_authenticated;    /* verify the signatures of authenticated senders too; for trimilterctl check */
+	struct str authserv_id;       /* AuthservID, canonical; the host's name by default */
+	bool authserv_id_with_job_id; /* AuthservIDWithJobID: "id/queue id" */
+	bool keep_results;            /* KeepAuthResults: arriving results in our names stay */
+	struct str copy_failures_to;  /* CopyFailuresTo: a recipient of what DMARC finds failed; empty: none */
+	const struct str *own_ids;    /* arriving results fields with one of these are removed: authserv_id, the other
+					 files' AuthservIDs, the host's name; canonical */
 	size_t n_own_ids;
 
 	bool enforce;         /* Enforce: no is monitor-only */
@@ -32,9 +35,11 @@ struct auth_options {
 	enum auth_quarantine_action quarantine_action;
 	bool ignore_authenticated_clients; /* IgnoreAuthenticatedClients, default yes */
 	bool reject_multi_value_from;      /* RejectMultiValueFrom */
+	bool required_from;                /* RequiredFrom: a From with a usable domain */
 	bool required_headers;             /* RequiredHeaders: exactly one From and Date as RFC 5322 section 3.6 asks */
 	enum auth_on_error on_dns_error;   /* On-DNSError, default tempfail */
 	enum auth_on_error on_internal_error; /* On-InternalError, default tempfail */
+	enum verdict_action on_security;      /* On-Security: a header over the limits; never accept nor quarantine */
 	/* What a judged message's signatures decide by themselves; all accept by default. */
 	enum verdict_action on_bad_signature, on_no_signature, on_key_not_found;
 	enum verdict_action on_signature_error; /* one that should be signed and cannot be; default tempfail */

@@ -343,12 +343,27 @@ static void decide_headers(struct arena *arena, const struct auth_options *optio
 		what = "not exactly one Date field";
 	else if (options->required_headers && repeated_field(arena, input->headers) != NULL)
 		what = repeated_field(arena, input->headers);
+	else if (options->required_from && author->n_domains == 0)
+		what = author->reason;
 	else if (options->reject_multi_value_from && (author->outcome == AUTHOR_SEVERAL || author->n_fields > 1))
 		what = "From names more than one domain";
 	if (what == NULL)
 		return;
 	*ret_reason = arena_printf(arena, "message is not as RFC 5322 asks: %s", what);
 	reply(verdict, VERDICT_REJECT, STR("550"), STR("5.6.0"), *ret_reason);
+}
+
+/* A field that was not kept may be a forged result of ours: nothing unread may pass. */
+static void decide_security(struct arena *arena, const struct auth_options *options, const struct headers *headers,
+	struct verdict *verdict, struct str *ret_reason)
+{
+	*ret_reason = arena_printf(arena, "header section is over the limit of %zu fields or %zu bytes",
+		headers->max_fields, headers->max_bytes);
+	verdict->action = options->on_security;
+	if (verdict->action == VERDICT_TEMPFAIL)
+		reply(verdict, VERDICT_TEMPFAIL, STR("452"), STR("4.3.4"), *ret_reason);
+	else if (verdict->action != VERDICT_DISCARD)
+		reply(verdict, VERDICT_REJECT, STR("552"), STR("5.3.4"), *ret_reason);
 }
 
 static bool is_open(const struct verdict *verdict)
@@ -380,11 +395,9 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 	verdict->action = VERDICT_ACCEPT;
 	verdict->disposition = DMARC_P_NONE;
 	verdict->n_overrides = 0;
-	/* A field that was not kept may be a forged result of ours: nothing unread may pass. */
+	verdict->copy_to = STR("");
 	if (input->headers->dropped > 0) {
-		*ret_reason = arena_printf(arena, "header section is over the limit of %zu fields or %zu bytes",
-			input->headers->max_fields, input->headers->max_bytes);
-		reply(verdict, VERDICT_REJECT, STR("552"), STR("5.3.4"), *ret_reason);
+		decide_security(arena, options, input->headers, verdict, ret_reason);
 		return;
 	}
 	if (input->signing_failed) {
@@ -399,4 +412,6 @@ void policy_decide(struct arena *arena, const struct auth_options *options, cons
 		dmarc = judge_dmarc(arena, options, input, verdict, ret_reason);
 	if (options->enforce)
 		enforce(arena, options, input, dmarc, verdict, ret_reason);
+	if (findings->dmarc_evaluated && findings->dmarc.status == DMARC_FAIL && is_open(verdict))
+		verdict->copy_to = options->copy_failures_to;
 }

@@ -18,8 +18,8 @@ struct policy_input {
 	bool from_list;             /* it came by a mailing list */
 };
 
-/** Fills action, reply, quarantine_reason, disposition and overrides of @ret_verdict; *ret_reason (in @arena) is what
- * the log says, empty for a plain accept. */
+/** Fills action, reply, quarantine_reason, disposition, overrides and copy_to of @ret_verdict; *ret_reason (in @arena)
+ * is what the log says, empty for a plain accept. */
 void policy_decide(struct arena *arena, const struct auth_options *options, const struct policy_input *input,
 	struct verdict *ret_verdict, struct str *ret_reason);
 

@@ -91,6 +91,7 @@ static void set_defaults(struct runtime *runtime, struct arena *arena)
 		.on_dns_error = AUTH_ON_ERROR_TEMPFAIL,
 		.on_internal_error = AUTH_ON_ERROR_TEMPFAIL,
 		.on_signature_error = VERDICT_TEMPFAIL,
+		.on_security = VERDICT_REJECT,
 		.reject_string = STR("rejected by DMARC policy for %s"),
 		.internal_hosts = default_internal_hosts(arena),
 		.maximum_headers = 10000,

@@ -404,6 +404,17 @@ enum signers_outcome signers_select(const struct signers *signers, struct arena 
 	return outcome;
 }
 
+static bool has_row(const struct signing_table *table, struct arena *arena, const struct address *address)
+{
+	const struct signing_row **rows;
+	return table != NULL && signing_table_match(table, arena, address, false, &rows) > 0;
+}
+
+bool signers_have_author(const struct signers *signers, struct arena *arena, const struct address *author)
+{
+	return signers != NULL && has_row(signers->table, arena, author);
+}
+
 bool signers_have_lists(const struct signers *signers)
 {
 	return signers != NULL && signers->lists != NULL;
@@ -411,8 +422,7 @@ bool signers_have_lists(const struct signers *signers)
 
 bool signers_have_list(const struct signers *signers, struct arena *arena, const struct address *recipient)
 {
-	const struct signing_row **rows;
-	return signers_have_lists(signers) && signing_table_match(signers->lists, arena, recipient, false, &rows) > 0;
+	return signers != NULL && has_row(signers->lists, arena, recipient);
 }
 
 enum signers_outcome signers_select_list(const struct signers *signers, struct arena *arena,

@@ -57,6 +57,9 @@ enum signers_outcome {
 enum signers_outcome signers_select(const struct signers *signers, struct arena *arena, const struct address *author,
 	const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why);
 
+/** Has this author a row? @arena  scratch */
+bool signers_have_author(const struct signers *signers, struct arena *arena, const struct address *author);
+
 /** Is there any recipient for whose mail a list signs? NULL @signers: no. */
 bool signers_have_lists(const struct signers *signers);
 /** Is it this one? @arena  scratch */

@@ -46,7 +46,7 @@ static const struct address *choose_sender(struct signing *signing, const struct
 	const struct address *address = sender_find(arena, options, signing->headers, author, &signing->unsigned_why);
 	if (address == NULL || sender_allowed(arena, options, user, author, address))
 		return address;
-	signing->not_allowed = true;
+	signing->why_matters = true;
 	signing->unsigned_why = arena_printf(arena, "UserDomains does not let '%.*s' sign as '%.*s@%.*s'",
 		STR_ARG(user), STR_ARG(address->local_part), STR_ARG(address->domain));
 	return NULL;
@@ -66,12 +66,28 @@ static void choose_ours(struct signing *signing, const struct address *address)
 	}
 }
 
-void signing_begin(struct signing *signing, bool may_sign, const struct author *author, struct str user, int64_t now)
+/* ExternalIgnoreList. What most often is the matter when mail leaves unsigned, and else a forgery. */
+static void note_outsider(struct signing *signing, const struct origin *origin, const struct author *author)
+{
+	const struct address *address = author->n_addresses == 1 ? &author->addresses[0] : NULL;
+	if (origin->kind != AUTH_OUTSIDE || origin->external_ignored || address == NULL ||
+		!signers_have_author(signing->runtime->auth.signers, signing->arena, address))
+		return;
+	signing->why_matters = true;
+	signing->unsigned_why = arena_printf(signing->arena,
+		"neither internal nor authenticated, yet '%.*s@%.*s' is in the signing table",
+		STR_ARG(address->local_part), STR_ARG(address->domain));
+}
+
+void signing_begin(
+	struct signing *signing, const struct origin *origin, const struct author *author, struct str user, int64_t now)
 {
 	const struct runtime *runtime = signing->runtime;
-	const struct address *address = may_sign ? choose_sender(signing, author, user) : NULL;
+	const struct address *address = origin->may_sign ? choose_sender(signing, author, user) : NULL;
 	if (address != NULL)
 		choose_ours(signing, address);
+	if (!origin->may_sign)
+		note_outsider(signing, origin, author);
 	if (!signing_is_ours(signing) && signing->list.domain.n > 0) {
 		signing->is_list = true;
 		address = &signing->list;

@@ -8,7 +8,7 @@
 #ifndef TRIMILTER_AUTH_SIGNING_H
 #define TRIMILTER_AUTH_SIGNING_H
 
-#include "auth/auth.h"
+#include "auth/origin.h"
 #include "auth/signers.h"
 
 struct signing {
@@ -27,7 +27,7 @@ struct signing {
 	bool is_list;                /* the signers are the list's */
 	struct str failure;          /* it should be signed and cannot be: why; empty: no */
 	struct str unsigned_why;     /* it is not signed: why */
-	bool not_allowed;            /* UserDomains: worth a word in the log always */
+	bool why_matters;            /* that is worth a word in the log always, not by LogWhy alone */
 	/* At the end. */
 	struct dkim_signer *signed_by; /* whose signature was added */
 	size_t n_signed;
@@ -42,10 +42,10 @@ void signing_rcpt(struct signing *signing, struct str rcpt);
 
 /**
  * The header is complete: choose signers and register the body hashes.
- * @may_sign  the message is ours; the author's row of SigningTable then decides
- * @user      who authenticated; empty: nobody
+ * @user  who authenticated; empty: nobody
  */
-void signing_begin(struct signing *signing, bool may_sign, const struct author *author, struct str user, int64_t now);
+void signing_begin(struct signing *signing, const struct origin *origin, const struct author *author, struct str user,
+	int64_t now);
 
 /** It is or should be signed as ours, so that nobody needs to verify it. */
 bool signing_is_ours(const struct signing *signing);

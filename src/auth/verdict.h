@@ -59,6 +59,7 @@ struct verdict {
 	size_t n_deletions;
 	const struct verdict_insertion *insertions;
 	size_t n_insertions;
+	struct str copy_to;  /* CopyFailuresTo: a recipient to add; empty: none. Not for REJECT, TEMPFAIL, DISCARD */
 	struct str log_line; /* "QID: client=... from=... ... action=..." */
 };
 

@@ -43,6 +43,8 @@ static void finish_on_default(struct config *config, struct diag *diag)
 	/* Unsigned is what must not happen to mail of ours for a word that was most likely meant for others'. */
 	if (!is_said(config, "On-SignatureError") && action != VERDICT_ACCEPT)
 		auth->on_signature_error = action;
+	if (!is_said(config, "On-Security"))
+		auth->on_security = action;
 	if (is_said(config, "On-NoSignature"))
 		return;
 	auth->on_no_signature = action;
@@ -51,6 +53,30 @@ static void finish_on_default(struct config *config, struct diag *diag)
 			"On-Default %s holds for mail without any signature too, which is much of all mail: write "
 			"On-NoSignature accept if that is not meant",
 			verdict_action_text(action));
+}
+
+/* What was not read whole may hold forged results of ours. */
+static void finish_on_security(struct config *config, struct diag *diag)
+{
+	enum verdict_action *action = &config->values.auth.on_security;
+	if (*action != VERDICT_ACCEPT && *action != VERDICT_QUARANTINE)
+		return;
+	if (is_said(config, "On-Security"))
+		diag_warning(diag, place_of(config, "On-Security"),
+			"On-Security %s would let in a header that was not read to its end: reject is used",
+			verdict_action_text(*action));
+	*action = VERDICT_REJECT;
+}
+
+static void warn_dangers(const struct config *config, struct diag *diag)
+{
+	if (config->values.auth.keep_results)
+		diag_warning(diag, place_of(config, "KeepAuthResults"),
+			"KeepAuthResults leaves results in our name that a sender may have written: whoever reads them "
+			"may be deceived");
+	if (config->values.dns.key_file.n > 0)
+		diag_warning(diag, place_of(config, "TestPublicKeys"),
+			"TestPublicKeys: the keys in this file are believed without asking the DNS: for tests alone");
 }
 
 /* Words of opendkim.conf(5) for what other options say in more detail. */
@@ -250,7 +276,9 @@ static void finish_own_ids(struct config *config, struct diag *diag)
 void config_finish(struct config *config, struct diag *diag)
 {
 	finish_on_default(config, diag);
+	finish_on_security(config, diag);
 	finish_synonyms(config);
+	warn_dangers(config, diag);
 	warn_signature_error(config, diag);
 	finish_quarantine(config, diag);
 	finish_signing(config, diag);

@@ -32,6 +32,7 @@ enum fixed {
 
 struct dns {
 	unsigned timeout_ms;
+	struct dns_zone *keys; /* TestPublicKeys; NULL: none */
 	struct dns_zone *zone; /* then the three below are NULL */
 	struct cache *cache;
 	struct inflight *inflight;
@@ -109,7 +110,9 @@ static void on_stopped(void *context)
 	inflight_close(dns->inflight, dns->fixed[FIXED_CLOSED]);
 }
 
-static enum err open_zone(struct dns *dns, struct str file, char error[DNS_ERROR_SIZE])
+typedef enum err zone_read(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size);
+
+static enum err open_zone(struct str file, zone_read *read, struct dns_zone **ret_zone, char error[DNS_ERROR_SIZE])
 {
 	char path[4096];
 	if (file.n >= sizeof(path)) {
@@ -118,7 +121,7 @@ static enum err open_zone(struct dns *dns, struct str file, char error[DNS_ERROR
 	}
 	memcpy(path, file.p, file.n);
 	path[file.n] = '\0';
-	return dns_zone_read(path, &dns->zone, error, DNS_ERROR_SIZE);
+	return read(path, ret_zone, error, DNS_ERROR_SIZE);
 }
 
 /* For each question there is a socket; the other half of what may be open is for connections. */
@@ -162,8 +165,10 @@ enum err dns_new(const struct dns_options *options, struct dns **ret_dns, char e
 		return ERR_NOMEM;
 	}
 	dns->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS;
-	enum err err = options->zone_file.n > 0 ? open_zone(dns, options->zone_file, error)
+	enum err err = options->zone_file.n > 0 ? open_zone(options->zone_file, dns_zone_read, &dns->zone, error)
 						: open_resolver(dns, options, error);
+	if (err == ERR_OK && options->key_file.n > 0)
+		err = open_zone(options->key_file, dns_zone_read_keys, &dns->keys, error);
 	if (err != ERR_OK) {
 		dns_free(dns);
 		return err;
@@ -179,6 +184,7 @@ void dns_free(struct dns *dns)
 	dns_loop_free(dns->loop);
 	inflight_free(dns->inflight);
 	cache_free(dns->cache);
+	dns_zone_free(dns->keys);
 	dns_zone_free(dns->zone);
 	for (size_t i = 0; i < N_FIXED; i++)
 		dns_answer_unref(dns->fixed[i]);
@@ -216,9 +222,24 @@ static struct dns_answer *ask(
 	return dns_answer_ref(dns->fixed[FIXED_CLOSED]);
 }
 
+/* NULL: not in TestPublicKeys. */
+static struct dns_answer *test_key(const struct dns *dns, const struct dns_question *question)
+{
+	if (dns->keys == NULL || question->type != DNS_TXT)
+		return NULL;
+	struct dns_answer *answer = dns_zone_lookup(dns->keys, question);
+	if (answer->status == DNS_DATA)
+		return answer;
+	dns_answer_unref(answer);
+	return NULL;
+}
+
 struct dns_answer *dns_lookup(
 	struct dns *dns, const struct dns_question *question, unsigned timeout_ms, dns_done *done, void *context)
 {
+	struct dns_answer *key = test_key(dns, question);
+	if (key != NULL)
+		return key;
 	if (dns->zone != NULL) {
 		dns->zone_questions++;
 		return dns_zone_lookup(dns->zone, question);

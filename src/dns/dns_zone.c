@@ -38,6 +38,7 @@ struct parser {
 	struct dns_zone *zone;
 	const char *file;
 	unsigned line;
+	bool keys_alone; /* every line is a TXT record without saying so */
 	char *error;
 	size_t error_size;
 };
@@ -262,7 +263,8 @@ static bool set_alias(struct parser *parser, struct node *node, struct str value
 
 static bool parse_line(struct parser *parser, struct str line)
 {
-	struct str rest = line, name, word = take_word(&rest), type = take_word(&rest);
+	struct str rest = line, name, word = take_word(&rest);
+	struct str type = parser->keys_alone ? STR("TXT") : take_word(&rest);
 	if (!parse_name(parser, word, false, &name))
 		return false;
 	if (name.n == 0)
@@ -315,7 +317,8 @@ static bool make_answers(struct dns_zone *zone)
 	return made;
 }
 
-enum err dns_zone_parse(struct str text, const char *file, struct dns_zone **ret_zone, char *error, size_t error_size)
+static enum err parse(
+	struct str text, const char *file, bool keys_alone, struct dns_zone **ret_zone, char *error, size_t error_size)
 {
 	struct arena *arena = arena_new(0);
 	if (arena == NULL) {
@@ -325,7 +328,7 @@ enum err dns_zone_parse(struct str text, const char *file, struct dns_zone **ret
 	struct dns_zone *zone = ARENA_NEW(arena, struct dns_zone);
 	zone->arena = arena;
 	zone->nodes = map_new(arena);
-	struct parser parser = {zone, file, 0, error, error_size};
+	struct parser parser = {zone, file, 0, keys_alone, error, error_size};
 	for (struct str rest = text, line; str_cut(&rest, '\n', &line);) {
 		line = str_trim(line);
 		parser.line++;
@@ -345,7 +348,12 @@ enum err dns_zone_parse(struct str text, const char *file, struct dns_zone **ret
 	return ERR_OK;
 }
 
-enum err dns_zone_read(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size)
+enum err dns_zone_parse(struct str text, const char *file, struct dns_zone **ret_zone, char *error, size_t error_size)
+{
+	return parse(text, file, false, ret_zone, error, error_size);
+}
+
+static enum err read_file(const char *path, bool keys_alone, struct dns_zone **ret_zone, char *error, size_t error_size)
 {
 	FILE *file = fopen(path, "re");
 	char *text = NULL;
@@ -370,9 +378,19 @@ enum err dns_zone_read(const char *path, struct dns_zone **ret_zone, char *error
 	else if (n >= FILE_MAX)
 		snprintf(error, error_size, "%s: larger than %zu bytes", path, FILE_MAX);
 	else
-		err = dns_zone_parse(str_from(text, n), path, ret_zone, error, error_size);
+		err = parse(str_from(text, n), path, keys_alone, ret_zone, error, error_size);
 	free(text);
 	return err;
+}
+
+enum err dns_zone_read(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size)
+{
+	return read_file(path, false, ret_zone, error, error_size);
+}
+
+enum err dns_zone_read_keys(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size)
+{
+	return read_file(path, true, ret_zone, error, error_size);
 }
 
 void dns_zone_free(struct dns_zone *zone)

@@ -31,6 +31,12 @@ struct dns_zone;
 /** ERR_IO, ERR_CONFIG: @error says file, line and word. */
 enum err dns_zone_read(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size);
 
+/**
+ * A file of TXT records alone, `name text`, as OpenDKIM's TestPublicKeys has it: `s._domainkey.example.com v=DKIM1;
+ * ...`. Errors as above.
+ */
+enum err dns_zone_read_keys(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size);
+
 /** The same from memory; @file is what errors call it. */
 enum err dns_zone_parse(struct str text, const char *file, struct dns_zone **ret_zone, char *error, size_t error_size);
 

@@ -14,6 +14,7 @@ struct dns_options {
 	struct str resolv_conf;       /* path; empty: /etc/resolv.conf */
 	struct str trust_anchor_file; /* DNSSEC validation where set */
 	struct str zone_file;         /* answers come from this file alone (tests, what-ifs); empty: none */
+	struct str key_file;          /* TestPublicKeys: TXT records that are not asked for; empty: none */
 	unsigned timeout_ms;          /* until a waiter gets DNS_FAILED, "timeout"; 5000 */
 	size_t cache_bytes;           /* answers kept; 16 MiB */
 	unsigned maximum_in_flight;   /* questions at a time; then the oldest are given up; 4000 */

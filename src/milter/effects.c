@@ -77,6 +77,15 @@ static bool quarantine(const struct effects_port *port, const struct verdict *ve
 	return done;
 }
 
+/* The message is more than its copy: it goes on without. */
+static void add_recipient(const struct effects_port *port, struct str address)
+{
+	char *text = c_string(address);
+	if (text == NULL || !port->add_recipient(port->context, text))
+		log_warning("the MTA did not take the recipient %.*s for a copy (CopyFailuresTo)", STR_ARG(address));
+	free(text);
+}
+
 static bool change_message(const struct effects_port *port, const struct verdict *verdict)
 {
 	for (size_t i = 0; i < verdict->n_deletions; i++)
@@ -85,6 +94,8 @@ static bool change_message(const struct effects_port *port, const struct verdict
 	for (size_t i = 0; i < verdict->n_insertions; i++)
 		if (!insert_field(port, &verdict->insertions[i]))
 			return false;
+	if (verdict->copy_to.n > 0)
+		add_recipient(port, verdict->copy_to);
 	return true;
 }
 

@@ -12,6 +12,8 @@ struct effects_port {
 	bool (*delete_field)(void *context, const char *name, unsigned ordinal);
 	/** At the very top. */
 	bool (*insert_field)(void *context, const char *name, const char *value);
+	/** Where the MTA does not let recipients be added: false. */
+	bool (*add_recipient)(void *context, const char *address);
 	bool (*quarantine)(void *context, const char *reason);
 	/** @text  '%' is doubled already */
 	bool (*set_reply)(void *context, const char *code, const char *enhanced_code, const char *text);
@@ -20,9 +22,9 @@ struct effects_port {
 };
 
 /**
- * Deletions in the order given, then insertions, then quarantine; for REJECT and TEMPFAIL the reply alone, for DISCARD
- * nothing. What the protocol calls the action is the front's to say. False: something was not taken; the rest was not
- * tried then.
+ * Deletions in the order given, then insertions, the recipient to add, quarantine; for REJECT and TEMPFAIL the reply
+ * alone, for DISCARD nothing. What the protocol calls the action is the front's to say. False: something was not taken
+ * (but for the recipient, which is lost with a word in the log); the rest was not tried then.
  */
 bool effects_apply(const struct effects_port *port, const struct verdict *verdict);
 

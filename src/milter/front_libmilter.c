@@ -30,6 +30,8 @@
 #include "milter/wire.h"
 
 #define ACTIONS (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE)
+/* Taken where it is offered. */
+#define MORE_ACTIONS SMFIF_ADDRCPT
 /*
  * No stage but the end of the message ever refuses anything, so none is answered. To skip the rest of a body would be
  * an answer: it is given up for the body's no-reply bit, which spares every message a turn of the thread pool.
@@ -173,7 +175,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 		return SMFIS_REJECT;
 	}
 	atomic_store(&libmilter->granted, granted);
-	*ret_actions = ACTIONS;
+	*ret_actions = ACTIONS | (actions & MORE_ACTIONS);
 	*ret_protocol = granted;
 	*ret_reserved2 = *ret_reserved3 = 0;
 	if ((actions & SMFIF_SETSYMLIST) != 0) {
@@ -280,6 +282,12 @@ static bool port_insert_field(void *context, const char *name, const char *value
 	return smfi_insheader(context, 0, (char *)(uintptr_t)name, (char *)(uintptr_t)value) == MI_SUCCESS;
 }
 
+/* Fails where it was not negotiated. */
+static bool port_add_recipient(void *context, const char *address)
+{
+	return smfi_addrcpt(context, (char *)(uintptr_t)address) == MI_SUCCESS;
+}
+
 static bool port_quarantine(void *context, const char *reason)
 {
 	return smfi_quarantine(context, (char *)(uintptr_t)reason) == MI_SUCCESS;
@@ -315,8 +323,8 @@ static sfsistat on_end(SMFICTX *ctx)
 		return SMFIS_TEMPFAIL;
 	while (session_end(connection->session, &verdict) == SESSION_WAITING)
 		connection_wait(connection, session_deadline(connection->session));
-	struct effects_port port = {port_delete_field, port_insert_field, port_quarantine, port_set_reply, ctx,
-		(connection->granted & SMFIP_HDR_LEADSPC) != 0};
+	struct effects_port port = {port_delete_field, port_insert_field, port_add_recipient, port_quarantine,
+		port_set_reply, ctx, (connection->granted & SMFIP_HDR_LEADSPC) != 0};
 	bool applied = effects_apply(&port, verdict);
 	if (!applied) {
 		verdict = session_internal_error(connection->session);
@@ -334,7 +342,7 @@ static enum err libmilter_prepare(struct service *service, int listener)
 	struct smfiDesc description = {
 		.xxfi_name = (char *)(uintptr_t) "trimilter",
 		.xxfi_version = SMFI_VERSION,
-		.xxfi_flags = ACTIONS | SMFIF_SETSYMLIST,
+		.xxfi_flags = ACTIONS | MORE_ACTIONS | SMFIF_SETSYMLIST,
 		.xxfi_connect = on_connect,
 		.xxfi_helo = on_helo,
 		.xxfi_envfrom = on_mail,

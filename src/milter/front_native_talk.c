@@ -49,6 +49,7 @@ static enum talk_step end_because(struct talk *talk, const char *why)
 
 struct ending {
 	struct wire_out *out;
+	uint32_t actions;                /* negotiated */
 	char reply[16 + REPLY_TEXT_MAX]; /* "550 5.7.1 text"; empty: the MTA's own words */
 };
 
@@ -62,6 +63,12 @@ static bool port_insert_field(void *context, const char *name, const char *value
 {
 	const struct ending *ending = context;
 	return wire_put_field(ending->out, REPLY_INSERT, 0, name, value);
+}
+
+static bool port_add_recipient(void *context, const char *address)
+{
+	const struct ending *ending = context;
+	return (ending->actions & WIRE_ADD_RECIPIENT) != 0 && wire_put_text(ending->out, REPLY_ADD_RECIPIENT, address);
 }
 
 static bool port_quarantine(void *context, const char *reason)
@@ -128,9 +135,9 @@ static void put_action(const struct ending *ending, enum verdict_action action)
 enum talk_step talk_resume(struct talk *talk, struct wire_out *out)
 {
 	const struct verdict *verdict;
-	struct ending ending = {.out = out, .reply = ""};
-	struct effects_port port = {port_delete_field, port_insert_field, port_quarantine, port_set_reply, &ending,
-		(talk->terms.protocol & WIRE_LEADING_SPACE) != 0};
+	struct ending ending = {.out = out, .actions = talk->terms.actions, .reply = ""};
+	struct effects_port port = {port_delete_field, port_insert_field, port_add_recipient, port_quarantine,
+		port_set_reply, &ending, (talk->terms.protocol & WIRE_LEADING_SPACE) != 0};
 	talk->state = TALK_ENDING;
 	if (session_end(talk->session, &verdict) == SESSION_WAITING)
 		return TALK_WAITS;

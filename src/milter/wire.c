@@ -228,7 +228,7 @@ bool wire_agree(const struct wire_offer *offer, struct wire_terms *ret_terms)
 		return false;
 	*ret_terms = (struct wire_terms){
 		.version = offer->version < VERSION_MAX ? offer->version : VERSION_MAX,
-		.actions = ACTIONS | (actions & WIRE_SET_MACROS),
+		.actions = ACTIONS | (actions & (WIRE_SET_MACROS | WIRE_ADD_RECIPIENT)),
 		.protocol = offer->protocol & wanted_protocol,
 	};
 	return true;

@@ -16,7 +16,8 @@
 
 /**
  * Bytes that a packet may have behind its length: a field as large as MaximumHeaders lets a whole section be comes
- * through, so that one beyond it is answered, not cut off. Postfix and Sendmail cut fields far below it (100 KiB, 32 KiB).
+ * through, so that one beyond it is answered, not cut off. Postfix and Sendmail cut fields far below it (100 KiB, 32
+ * KiB).
  */
 #define WIRE_PACKET_MAX ((size_t)5 * 1024 * 1024)
 /** A set of macros is kept for as long as its connection: it gets less. */
@@ -98,6 +99,7 @@ enum {
 
 /** The MTA can be told which macros are wanted (an action). */
 #define WIRE_SET_MACROS 0x100U
+#define WIRE_ADD_RECIPIENT 0x4U
 
 struct wire_terms {
 	uint32_t version, actions, protocol;
@@ -118,6 +120,7 @@ enum wire_reply {
 	REPLY_TEMPFAIL = 't',
 	REPLY_INSERT = 'i',
 	REPLY_CHANGE = 'm',
+	REPLY_ADD_RECIPIENT = '+',
 	REPLY_QUARANTINE = 'q',
 	REPLY_TEXT = 'y'
 };
@@ -136,7 +139,7 @@ void wire_put(struct wire_out *out, enum wire_reply reply);
 void wire_put_terms(struct wire_out *out, const struct wire_terms *terms);
 /** INSERT, CHANGE. False, and nothing is put: it does not fit into a packet, or the name is empty. */
 bool wire_put_field(struct wire_out *out, enum wire_reply reply, uint32_t index, const char *name, const char *value);
-/** QUARANTINE, TEXT. False, and nothing is put: it does not fit, or is empty. */
+/** ADD_RECIPIENT, QUARANTINE, TEXT. False, and nothing is put: it does not fit, or is empty. */
 bool wire_put_text(struct wire_out *out, enum wire_reply reply, const char *text);
 
 /* ---- macros ---- */

@@ -419,6 +419,41 @@ static void what_a_trusted_forwarder_brings_is_not_refused(void **state)
 	arena_free(arena);
 }
 
+/* CopyFailuresTo: of what is let in, or held. */
+static void failures_are_copied(void **state)
+{
+	(void)state;
+	static const struct {
+		enum dmarc_status status;
+		int options;
+		bool copied;
+	} cases[] = {
+		{DMARC_FAIL, DEFAULTS, true},
+		{DMARC_FAIL, HOLD, true},
+		{DMARC_FAIL, MONITOR | REJECT, true},
+		{DMARC_FAIL, REJECT, false},
+		{DMARC_PASS, DEFAULTS, false},
+		{DMARC_NONE, DEFAULTS, false},
+	};
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct auth_findings findings = {.judged = true,
+			.dmarc_evaluated = true,
+			.dmarc = {.status = cases[i].status,
+				.disposition = cases[i].status == DMARC_FAIL ? DMARC_P_REJECT : DMARC_P_NONE}};
+		struct headers headers = {0};
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = options_of(cases[i].options);
+		struct verdict verdict = {0};
+		decide(arena, &options, &input, &verdict);
+		assert_int_equal(verdict.copy_to.n, 0);
+		options.copy_failures_to = STR("postmaster@example.com");
+		decide(arena, &options, &input, &verdict);
+		check_int("copied", verdict.copy_to.n > 0, cases[i].copied);
+	}
+	arena_free(arena);
+}
+
 static void what_cannot_be_signed_goes_as_the_operator_says(void **state)
 {
 	(void)state;
@@ -532,6 +567,7 @@ int main(void)
 		cmocka_unit_test(the_policy_of_some_is_not_applied),
 		cmocka_unit_test(what_is_done_otherwise_is_told),
 		cmocka_unit_test(what_a_trusted_forwarder_brings_is_not_refused),
+		cmocka_unit_test(failures_are_copied),
 		cmocka_unit_test(what_cannot_be_signed_goes_as_the_operator_says),
 		cmocka_unit_test(headers_can_be_required),
 		cmocka_unit_test(what_was_not_read_is_not_let_in),

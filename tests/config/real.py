@@ -6,16 +6,19 @@
 Each real/*.txt is one or more set-ups:
 
     == what it is
-    -- file PATH       a file, PATH as the guide has it; all absolute paths move below a directory of the test's
+    -- file PATH [keys] a file, PATH as the guide has it; keys: @NAME as in zone; all absolute paths move below a directory of the test's
     -- key PATH NAME   the private key keys/NAME.pem of tests/scenarios, at PATH; "mode=0644" behind: with that mode
     -- zone            records, @NAME standing for that key's
     -- start           arguments; default: -c /etc/opendkim.conf
     -- send            from=A [mail-from=A] [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] ["header=NAME: TEXT"]... [sign=D/S/KEY]
                        -> WANTED, one message a line; sign: by whom it is signed already
-                       WANTED: signed D/S,... [TAG=VALUE|*]... | unsigned | results TEXT | reply TEXT | accepted | untouched
+                       WANTED: signed D/S,... [TAG=VALUE|*]... | unsigned | results TEXT | reply TEXT | accepted | untouched | discarded
+                       | field NAME: TEXT | tag TAG=TEXT (of a signature) | copied A | held TEXT | said TEXT (in the log) | quiet TEXT (not there)
     -- fails           texts that `trimilter -n` must say when it refuses (exit 78)
     -- warns           texts that it must say although it starts
     -- testkey         texts that `trimilterctl testkey` must say
+    -- acts            OPTION VALUE :: a line as for send: it holds with this line of configuration behind the others (" && "
+                       between several), and not without it
 
 A signature is checked by an independent implementation (python3-dkim). Last line: "N passed, N failed".
 """
@@ -61,6 +64,10 @@ def key(name, suffix):
     return open(os.path.join(SCENARIOS, "keys", name + suffix)).read().strip()
 
 
+def with_keys(text):
+    return re.sub(r"(?<!\w)@(\w+)\b", lambda m: key(m.group(1), ".record"), text)
+
+
 def lay_out(setup, root):
     def move(text):
         return PATHS.sub(lambda m: root + m.group(0), text)
@@ -72,12 +79,14 @@ def lay_out(setup, root):
         path = root + words[1]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         text = key(words[2], ".pem") if words[0] == "key" else move("\n".join(lines))
+        if words[2:] == ["keys"]:
+            text = with_keys(text)
         # The test has no such user; whether it may drop its rights is tested elsewhere.
         text = re.sub(r"(?m)^\s*UserID\b", "#UserID", text)
         with open(path, "w") as file:
             file.write(text + "\n")
         os.chmod(path, int(words[3][5:], 8) if len(words) > 3 else 0o600)
-    zone = re.sub(r"(?<!\w)@(\w+)\b", lambda m: key(m.group(1), ".record"), "\n".join(lines_of(setup, "zone")))
+    zone = with_keys("\n".join(lines_of(setup, "zone")))
     with open(os.path.join(root, "zone"), "w") as file:
         file.write((zone or "none.example TXT none") + "\n")
     with open(os.path.join(root, "test.conf"), "w") as file:
@@ -141,8 +150,18 @@ def sign(headers, body, by):
     return "DKIM-Signature", re.sub(r"\r\n\s*", " ", field.split(":", 1)[1])
 
 
+def is_logged(root, text):
+    """The log is written when the MTA has its answer."""
+    for _ in range(20):
+        if text in open(os.path.join(root, "log")).read():
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def send(root, line, zone):
     words, _, wanted = line.partition(" -> ")
+    words = re.sub(r"\{(\d+)\}", lambda m: "x" * int(m.group(1)), words)
     words = [word.split("=", 1) for word in shlex.split(words)]
     given = dict(words)
     client = given.get("client", "203.0.113.5")
@@ -150,6 +169,8 @@ def send(root, line, zone):
     headers = [("From", " " + given["from"]), ("To", " you@receiver.example"), ("Subject", " x"),
                ("Date", " Tue, 14 Nov 2023 22:13:20 +0000"), ("Message-ID", " <1@example.com>")]
     headers = [tuple(value.split(":", 1)) for name, value in words if name == "header"] + headers
+    if "drop" in given:
+        headers = [field for field in headers if field[0] != given["drop"]]
     if "sign" in given:
         headers.insert(0, sign(headers, body, given["sign"]))
     with Milter("local:%s/s" % root, macros={"{daemon_name}": given.get("daemon", "smtpd")}) as milter:
@@ -169,10 +190,64 @@ def send(root, line, zone):
              "%s: results lack %r: %r" % (words, text, result.headers[:2]))
     elif kind == "accepted":
         want(not result.reply, "%s: reply %r" % (words, result.reply))
+    elif kind == "tag":
+        tags = dict(re.findall(r"(\w+)=([^;]*)", re.sub(r"\s", "", "".join(result.header("DKIM-Signature")))))
+        tag, _, value = text.partition("=")
+        want(value in tags.get(tag, "-"), "%s: %r" % (words, tags))
+    elif kind == "field":
+        want(any(text in "%s:%s" % (n, re.sub(r"\s+", " ", v)) for n, v in result.headers), "%s: %r" % (words, result.headers))
+    elif kind == "copied":
+        want(("+", text.encode() + b"\0") in result.changes, "%s: %r" % (words, result.changes))
+    elif kind == "held":
+        want(result.quarantine and text in result.quarantine, "%s: %r" % (words, result))
+    elif kind == "discarded":
+        want(result.action == "discard", "%s: %r" % (words, result))
+    elif kind == "said":
+        want(is_logged(root, text), "%s: the log lacks %r" % (words, text))
+    elif kind == "quiet":
+        want(not is_logged(root, text), "%s: the log has %r" % (words, text))
     elif kind == "reply":
         want(text in (result.reply or ""), "%s: reply %r" % (words, result.reply))
     else:
         raise Wrong("what is %r?" % wanted)
+
+
+class Running:
+    """The daemon with this configuration."""
+    def __init__(self, root, arguments):
+        self.root, self.arguments = root, arguments
+
+    def __enter__(self):
+        self.log = open(os.path.join(self.root, "log"), "w")
+        self.daemon = subprocess.Popen([DAEMON, "-f", *self.arguments], stderr=self.log)
+        if not listens(self.root + "/s", self.daemon):
+            self.__exit__()
+            raise Wrong("does not start: " + open(self.root + "/log").read()[-400:])
+
+    def __exit__(self, *_):
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.log.close()
+
+
+def holds(root, arguments, extra, line, zone):
+    path = os.path.join(root, "extra.conf")
+    with open(path, "w") as file:
+        file.write(extra + "\n")
+    with Running(root, arguments + ["-c", path]):
+        try:
+            send(root, line, zone)
+            return True
+        except Wrong as wrong:
+            return str(wrong)
+
+
+def check_act(root, arguments, line, zone, move):
+    option, _, probe = line.partition(" :: ")
+    extra = move(option.replace(" && ", "\n"))
+    said_with = holds(root, arguments, extra, probe, zone)
+    want(said_with is True, "%s: %s" % (option, said_with))
+    want(holds(root, arguments, "", probe, zone) is not True, "%s: acts in nothing: %s" % (option, probe))
 
 
 def listens(path, daemon):
@@ -191,18 +266,20 @@ def listens(path, daemon):
 
 def run(setup, root):
     arguments, zone = lay_out(setup, root)
-    if not check_start(setup, root, arguments) or not lines_of(setup, "send"):
+    if not check_start(setup, root, arguments):
         return
     use_socket(root, arguments)
-    with open(os.path.join(root, "log"), "w") as log:
-        daemon = subprocess.Popen([DAEMON, "-f", *arguments], stderr=log)
-    try:
-        want(listens(root + "/s", daemon), "does not start: " + open(root + "/log").read()[-400:])
-        for line in lines_of(setup, "send"):
-            send(root, line, zone)
-    finally:
-        daemon.terminate()
-        daemon.wait()
+    if lines_of(setup, "send"):
+        with Running(root, arguments):
+            for line in lines_of(setup, "send"):
+                send(root, line, zone)
+    wrong = []
+    for line in lines_of(setup, "acts"):
+        try:
+            check_act(root, arguments, line, zone, lambda text: PATHS.sub(lambda m: root + m.group(0), text))
+        except Wrong as error:
+            wrong.append(str(error)[:400])
+    want(not wrong, "\n  ".join(wrong))
 
 
 def port_in_use(root):

@@ -110,6 +110,7 @@ static void defaults_agree(void **state)
 	a.internal_hosts = b.internal_hosts;
 	assert_true(str_eq(a.reject_string, b.reject_string));
 	a.reject_string = b.reject_string;
+	a.copy_failures_to = b.copy_failures_to; /* empty */
 	assert_memory_equal(&a, &b, sizeof(a));
 	assert_memory_equal(&loaded->dkim_verify, &fresh->dkim_verify, sizeof(fresh->dkim_verify));
 	struct dkim_sign_options sign = loaded->dkim_sign;

@@ -264,9 +264,8 @@ static const struct {
 	{"Include /nonexistent/x", "a.conf:1: cannot read /nonexistent/x: No such file or directory"},
 	{"Include a.conf", "a.conf:1: Include goes deeper than 5 files: does one include itself?"},
 	{"RemoveARFrom .example.com", "RemoveARFrom: \".example.com\": name each host in full"},
-	{"KeepAuthResults yes", "a.conf:1: option KeepAuthResults cannot be used: Results that arrive in our own name "
-				"are forgeries and are "
-				"always removed; who reads them would be deceived. Remove the line."},
+	{"CopyFailuresTo nobody",
+		"a.conf:1: CopyFailuresTo: \"nobody\" is not a mail address such as reports@example.com"},
 	{"SetupPolicyScript /x.lua", "a.conf:1: option SetupPolicyScript cannot be used: Lua scripts are not run, and "
 				     "what this one signs is "
 				     "not known. Remove the line, and say it with KeyTable and SigningTable."},

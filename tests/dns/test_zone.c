@@ -1,3 +1,5 @@
+#include <unistd.h>
+#include <stdlib.h>
 #include "dns/dns_zone.h"
 
 #include <setjmp.h>
@@ -172,6 +174,33 @@ static void test_errors(void **state)
 	}
 }
 
+/* TestPublicKeys: a name and the text of its key, nothing else. */
+static void test_key_file(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/trimilter-keys-XXXXXX", error[256] = "";
+	static const char text[] = "# keys\nS._domainkey.Example.com\tv=DKIM1; k=rsa; p=AAAA\n\n"
+				   "b._domainkey.example.com A\n";
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	struct dns_zone *keys = NULL;
+	assert_int_equal(dns_zone_read_keys(path, &keys, error, sizeof(error)), ERR_OK);
+	struct dns_question question = {DNS_TXT, STR("s._domainkey.example.com")};
+	struct dns_answer *answer = dns_zone_lookup(keys, &question);
+	assert_int_equal(answer->n_records, 1);
+	assert_true(str_eq(answer->records[0].data, STR("v=DKIM1; k=rsa; p=AAAA")));
+	dns_answer_unref(answer);
+	question.name = STR("b._domainkey.example.com");
+	answer = dns_zone_lookup(keys, &question);
+	assert_true(str_eq(answer->records[0].data, STR("A")));
+	dns_answer_unref(answer);
+	dns_zone_free(keys);
+	unlink(path);
+	assert_int_equal(dns_zone_read_keys(path, &keys, error, sizeof(error)), ERR_IO);
+}
+
 static void test_long_names(void **state)
 {
 	(void)state;
@@ -201,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_details),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_key_file),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_no_file),
 	};

@@ -109,10 +109,10 @@ static bool take_insert(void *context, const char *name, const char *value)
 	return true;
 }
 
-static bool take_quarantine(void *context, const char *reason)
+static bool take_text(void *context, const char *text)
 {
 	(void)context;
-	check_text(str_of(reason), false);
+	check_text(str_of(text), false);
 	return true;
 }
 
@@ -127,7 +127,8 @@ static bool take_reply(void *context, const char *code, const char *enhanced_cod
 
 static void end(struct session *session)
 {
-	static const struct effects_port port = {take_delete, take_insert, take_quarantine, take_reply, NULL, true};
+	static const struct effects_port port = {
+		take_delete, take_insert, take_text, take_text, take_reply, NULL, true};
 	const struct verdict *verdict = NULL;
 	/* Every answer is at hand, so nothing may be waited for. */
 	if (session_end(session, &verdict) != SESSION_DONE || verdict == NULL || !effects_apply(&port, verdict))

@@ -91,6 +91,8 @@ void auth_header(struct auth_message *message, struct str name, struct str value
 	str_to_u64(trimmed, UINT32_MAX, &number);
 	if (str_eq(name, STR("X-Action")))
 		set_action(&message->verdict, trimmed);
+	else if (str_eq(name, STR("X-Copy")))
+		message->verdict.copy_to = arena_dup(message->arena, trimmed);
 	else if (str_eq(name, STR("X-Wait")))
 		message->wait_ms = (int64_t)number;
 	else if (str_eq(name, STR("X-Eat")))

@@ -305,13 +305,13 @@ class Conversation(Case):
     def test_negotiation(self):
         daemon = self.daemon().start()
         with Milter(daemon.address) as milter:
-            self.assertEqual(milter.actions, 0x131)
+            self.assertEqual(milter.actions, 0x135)
             self.assertEqual(milter.protocol, 0x1CB380)
             self.assertEqual(milter.wanted_macros["C"], ["j", "{daemon_name}"])
             self.assertEqual(milter.wanted_macros["M"], ["{auth_authen}"])
             self.assertEqual(milter.wanted_macros["E"], ["i"])
         with Milter(daemon.address, version=2) as milter:
-            self.assertEqual((milter.actions, milter.protocol), (0x31, 0))
+            self.assertEqual((milter.actions, milter.protocol), (0x35, 0))
 
     def test_an_mta_that_allows_no_changes_is_refused(self):
         daemon = self.daemon().start()
@@ -347,6 +347,8 @@ class Conversation(Case):
             result = milter.message("a@b", ["c@d"], [("X-Action", " quarantine")])
             self.assertEqual((result.action, result.quarantine), ("accept", "held"))
             self.assertTrue(result.header("X-Told"))
+            result = milter.message("a@b", ["c@d"], [("X-Copy", " postmaster@example.com")])
+            self.assertIn(("+", b"postmaster@example.com\0"), result.changes)
         self.assertEqual(daemon.log().count("4F3: action=reject"), 2)
         self.assertNotIn("action=accept", daemon.log())
 

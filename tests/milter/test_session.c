@@ -308,6 +308,12 @@ static bool note_insert(void *context, const char *name, const char *value)
 	return note("+%s:%s|", name, value);
 }
 
+static bool note_recipient(void *context, const char *address)
+{
+	(void)context;
+	return note("r:%s|", address);
+}
+
 static bool note_quarantine(void *context, const char *reason)
 {
 	(void)context;
@@ -330,17 +336,17 @@ static void test_effects(void **state)
 		bool leading_space;
 		const char *done;
 	} rows[] = {
-		{VERDICT_ACCEPT, true, "-A:3|-A:1|+B: one\n\ttwo|+C: x|"},
-		{VERDICT_ACCEPT, false, "-A:3|-A:1|+B:one\n\ttwo|+C:x|"},
-		{VERDICT_QUARANTINE, true, "-A:3|-A:1|+B: one\n\ttwo|+C: x|q:50% held??|"},
+		{VERDICT_ACCEPT, true, "-A:3|-A:1|+B: one\n\ttwo|+C: x|r:x@example.com|"},
+		{VERDICT_ACCEPT, false, "-A:3|-A:1|+B:one\n\ttwo|+C:x|r:x@example.com|"},
+		{VERDICT_QUARANTINE, true, "-A:3|-A:1|+B: one\n\ttwo|+C: x|r:x@example.com|q:50% held??|"},
 		{VERDICT_REJECT, true, "y:550 5.7.1 100%% no?line|"},
 		{VERDICT_TEMPFAIL, true, "y:550 5.7.1 100%% no?line|"},
 		{VERDICT_DISCARD, true, ""},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct effects_port port = {
-			note_delete, note_insert, note_quarantine, note_reply, NULL, rows[i].leading_space};
+		struct effects_port port = {note_delete, note_insert, note_recipient, note_quarantine, note_reply, NULL,
+			rows[i].leading_space};
 		struct verdict verdict = {
 			.action = rows[i].action,
 			.reply_code = STR("550"),
@@ -351,13 +357,14 @@ static void test_effects(void **state)
 			.n_deletions = 2,
 			.insertions = insertions,
 			.n_insertions = 2,
+			.copy_to = STR("x@example.com"),
 		};
 		effects_log[0] = '\0';
 		assert_true(effects_apply(&port, &verdict));
 		assert_string_equal(effects_log, rows[i].done);
 	}
 	/* The first thing that is not taken ends it; a refusal stands without its text. */
-	struct effects_port port = {note_delete, note_insert, note_quarantine, note_reply, NULL, true};
+	struct effects_port port = {note_delete, note_insert, note_recipient, note_quarantine, note_reply, NULL, true};
 	struct verdict verdict = {.deletions = deletions, .n_deletions = 2};
 	effects_refuse = true;
 	effects_log[0] = '\0';
