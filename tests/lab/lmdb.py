@@ -17,10 +17,11 @@ class Lmdb:
         if status:
             raise OSError(status, name)
 
-    def put(self, pairs):
+    def put(self, pairs, map_size=1 << 20):
         env, txn, dbi = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_uint()
         os.makedirs(self.path, exist_ok=True)
         self.call("mdb_env_create", ctypes.byref(env))
+        self.call("mdb_env_set_mapsize", env, ctypes.c_size_t(map_size))
         self.call("mdb_env_open", env, self.path, 0, 0o600)
         self.call("mdb_txn_begin", env, None, 0, ctypes.byref(txn))
         self.call("mdb_dbi_open", txn, None, 0, ctypes.byref(dbi))
