@@ -34,6 +34,7 @@ struct arena {
 	struct block *blocks; /* the one being filled first */
 	struct cleanup *cleanups;
 	jmp_buf *boundary;
+	struct arena *parent; /* of one within another */
 	size_t cap;
 	size_t used;
 };
@@ -66,6 +67,21 @@ void arena_free(struct arena *arena)
 		free(block);
 	}
 	free(arena);
+}
+
+static void free_within(void *object)
+{
+	arena_free(object);
+}
+
+struct arena *arena_new_within(struct arena *parent)
+{
+	struct arena *arena = arena_new(0);
+	if (arena == NULL)
+		arena_fail(parent);
+	arena->parent = parent;
+	arena_on_reset(parent, free_within, arena);
+	return arena;
 }
 
 void arena_reset(struct arena *arena)
@@ -160,8 +176,9 @@ void *arena_try_alloc(struct arena *arena, size_t size)
 
 _Noreturn void arena_fail(struct arena *arena)
 {
-	if (arena->boundary != NULL)
-		longjmp(*arena->boundary, 1);
+	for (; arena != NULL; arena = arena->parent)
+		if (arena->boundary != NULL)
+			longjmp(*arena->boundary, 1);
 	fputs("trimilter: fatal: out of memory\n", stderr);
 	exit(EX_SOFTWARE);
 }

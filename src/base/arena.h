@@ -28,6 +28,12 @@ struct arena;
 struct arena *arena_new(size_t cap);
 void arena_free(struct arena *arena);
 
+/**
+ * An arena for what comes and goes while @parent stays: without a cap, freed with the parent (never by arena_free()),
+ * and its failures go to the parent's boundary.
+ */
+struct arena *arena_new_within(struct arena *parent);
+
 /** Run the cleanups, last registered first, and forget all allocations; blocks over 64 KiB go back to malloc. */
 void arena_reset(struct arena *arena);
 

@@ -45,19 +45,31 @@ enum err aggregate_plain(struct arena *arena, const struct store_report *report,
 
 /* ---- reports of others ---- */
 
+/** What stands in a report beside its rows. Texts are trimmed, words of the RFCs in lower case; empty: absent. */
 struct aggregate_document {
-	struct str version, organization, address, report_id, generator, error;
-	int64_t begin, end;
+	struct str version, organization, address, extra_contact, report_id, generator, error;
+	int64_t begin, end; /* 0: absent, or no number */
 	struct str domain, p, sp, np, adkim, aspf, fo, testing, discovery, pct;
-	const struct store_row *rows;
-	size_t n_rows;
+	uint64_t messages, rows;
 };
 
 /**
- * @data  XML, gzip, or a zip file with one document; untrusted. Both namespaces and none are read, unknown elements
- *        passed over. No entity is expanded, nothing outside is loaded; at most 256 MiB are unpacked.
- * NULL, or what is wrong, in @arena.
+ * Read a report that somebody has sent.
+ *
+ * @data   XML, gzip, a zip file with one document, or a mail message with one of these attached; untrusted
+ * @visit  gets each row as it is read, valid during the call; false ends the reading
+ *
+ * Every namespace and none are read, unknown elements passed over, and what reporters get wrong without harm: results
+ * in capitals or of former drafts ("hardfail", "unknown"), addresses for domains, missing elements, an encoding that is
+ * not kept to, a schema that never ends. Addresses, domains and results in a row are canonical, as far as they can be
+ * read; other words stay as they are. No entity is expanded, nothing outside is loaded. Memory is bounded, whatever the
+ * number of rows; at most 256 MiB are unpacked, and text beyond 4 KiB in an element is cut off.
+ *
+ * NULL: all of it was read; *ret_document is in @arena. Else what is wrong, in @arena or static; what was visited
+ * before is then part of a damaged report.
  */
-const char *aggregate_read(struct arena *arena, struct str data, struct aggregate_document *ret_document);
+const char *aggregate_read(struct arena *arena, struct str data,
+	bool (*visit)(void *context, const struct store_row *row), void *context,
+	struct aggregate_document *ret_document);
 
 #endif

@@ -213,19 +213,6 @@ static void write_auth_results(struct aggregate_writer *writer, const struct rep
 
 /* ---- the document ---- */
 
-static void free_arena(void *object)
-{
-	arena_free(object);
-}
-
-/* Whoever catches the caller's failures catches those of the rows' memory. */
-static void share_boundary(const struct aggregate_writer *writer)
-{
-	jmp_buf *boundary = arena_set_boundary(writer->arena, NULL);
-	arena_set_boundary(writer->arena, boundary);
-	arena_set_boundary(writer->scratch, boundary);
-}
-
 static void compress(struct aggregate_writer *writer)
 {
 	struct str xml = xml_written(writer->xml);
@@ -252,11 +239,7 @@ struct aggregate_writer *aggregate_begin(
 {
 	struct aggregate_writer *writer = ARENA_NEW(arena, struct aggregate_writer);
 	*writer = (struct aggregate_writer){.arena = arena, .header = *header, .maximum_bytes = maximum_bytes};
-	writer->scratch = arena_new(0);
-	if (writer->scratch == NULL)
-		arena_fail(arena);
-	arena_on_reset(arena, free_arena, writer->scratch);
-	share_boundary(writer);
+	writer->scratch = arena_new_within(arena);
 	writer->domain = name_of_domain(arena, header->policy.domain);
 	/* One and the same wherever it stands, RFC 9990 section 3.1.4; so it has a file name's characters alone. */
 	writer->id = header->part == 0 ? arena_dup(arena, header->unique)
@@ -283,7 +266,6 @@ static bool fits(struct aggregate_writer *writer, size_t n)
 
 bool aggregate_add(struct aggregate_writer *writer, const struct store_row *row)
 {
-	share_boundary(writer);
 	xml_begin(writer->xml, "record");
 	write_row(writer, row);
 	write_identifiers(writer, &row->row);
@@ -304,7 +286,6 @@ enum err aggregate_end(struct aggregate_writer *writer, struct store_report *ret
 {
 	const struct aggregate_header *header = &writer->header;
 	struct arena *arena = writer->arena;
-	share_boundary(writer);
 	xml_finish(writer->xml);
 	compress(writer);
 	struct str submitter = name_of_domain(arena, header->submitter);

@@ -82,6 +82,27 @@ static void arena_jumps_at_its_cap_and_cleans_up(void **state)
 	arena_free(arena);
 }
 
+static void arena_within_another_fails_to_its_boundary_and_goes_with_it(void **state)
+{
+	(void)state;
+	struct arena *parent = arena_new(0), *within = arena_new_within(parent);
+	jmp_buf boundary;
+	int cleaned = 0;
+	volatile bool jumped = false;
+	arena_on_reset(within, count, &cleaned);
+	if (setjmp(boundary) == 0) {
+		arena_set_boundary(parent, &boundary);
+		arena_alloc(within, SIZE_MAX);
+	} else {
+		jumped = true;
+	}
+	assert_true(jumped);
+	assert_int_equal(cleaned, 0);
+	arena_reset(parent);
+	assert_int_equal(cleaned, 1);
+	arena_free(parent);
+}
+
 static void arena_memory_is_zero_also_after_reset(void **state)
 {
 	(void)state;
@@ -250,6 +271,7 @@ int main(void)
 		cmocka_unit_test(cut_gives_each_word_and_ends),
 		cmocka_unit_test(numbers_are_digits_within_range),
 		cmocka_unit_test(arena_jumps_at_its_cap_and_cleans_up),
+		cmocka_unit_test(arena_within_another_fails_to_its_boundary_and_goes_with_it),
 		cmocka_unit_test(arena_memory_is_zero_also_after_reset),
 		cmocka_unit_test(domains_become_canonical_or_are_refused),
 		cmocka_unit_test(a_domain_is_within_itself_and_its_ancestors_only),
