@@ -120,10 +120,17 @@ static void finish_quarantine(struct config *config, struct diag *diag)
 		values->auth.quarantine_action = AUTH_QUARANTINE_HOLD;
 }
 
-static void warn_ignored(const struct config *config, const char *name, struct diag *diag)
+static void warn_ignored(const struct config *config, const char *name, const char *instead, struct diag *diag)
 {
 	if (is_said(config, name))
-		diag_warning(diag, place_of(config, name), "%s is not used, since KeyTable is set", name);
+		diag_warning(diag, place_of(config, name), "%s is not used, since %s is set", name, instead);
+}
+
+static void warn_one_key_ignored(const struct config *config, const char *instead, struct diag *diag)
+{
+	warn_ignored(config, "Domain", instead, diag);
+	warn_ignored(config, "Selector", instead, diag);
+	warn_ignored(config, "KeyFile", instead, diag);
 }
 
 static void need(const struct config *config, const char *has, const char *lacks, const char *why, struct diag *diag)
@@ -147,13 +154,18 @@ static void warn_body_lengths(const struct config *config, struct diag *diag)
 static void finish_signing(struct config *config, struct diag *diag)
 {
 	bool tables = is_said(config, "KeyTable") || is_said(config, "SigningTable");
+	if (is_said(config, "KeyList")) {
+		if (tables)
+			diag_error(diag, place_of(config, "KeyList"),
+				"KeyList and KeyTable are both set: remove one of them");
+		warn_one_key_ignored(config, "KeyList", diag);
+		return;
+	}
 	if (tables) {
 		if (!is_said(config, "ResignMailTo"))
 			need(config, "KeyTable", "SigningTable", "it says whose mail gets which key", diag);
 		need(config, "SigningTable", "KeyTable", "it says where the keys are", diag);
-		warn_ignored(config, "Domain", diag);
-		warn_ignored(config, "Selector", diag);
-		warn_ignored(config, "KeyFile", diag);
+		warn_one_key_ignored(config, "KeyTable", diag);
 		return;
 	}
 	need(config, "ResignMailTo", "KeyFile", "it names the list's key (or KeyTable has it)", diag);

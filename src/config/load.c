@@ -7,6 +7,7 @@
 #include "auth/signature_options.h"
 #include "auth/signers.h"
 #include "auth/users.h"
+#include "config/keylist.h"
 #include "config/state.h"
 #include "dmarc/psl.h"
 #include "tables/hosts.h"
@@ -140,10 +141,27 @@ static bool read_table(struct loader *loader, const char *option, struct str spe
 	return true;
 }
 
+/* False: there are none, which is in the diag. */
+static bool load_key_tables(struct loader *loader, struct dataset *keys, struct dataset *authors)
+{
+	const struct config_tables *tables = &loader->values.tables;
+	if (tables->key_list.n > 0) {
+		struct dataset lines;
+		if (!read_table(loader, "KeyList", file_spec(loader, tables->key_list), &lines))
+			return false;
+		keylist_read(loader->scratch, &lines, keys, authors, loader->diag);
+		return true;
+	}
+	bool have_keys = read_table(loader, "KeyTable", tables->key_table, keys);
+	bool have_authors =
+		tables->signing_table.n == 0 || read_table(loader, "SigningTable", tables->signing_table, authors);
+	return have_keys && have_authors;
+}
+
 static const struct signers *load_signers(struct loader *loader)
 {
 	const struct config_tables *tables = &loader->values.tables;
-	struct dataset keys, authors = {0}, lists;
+	struct dataset keys = {0}, authors = {0}, lists;
 	struct signers *signers = NULL;
 	struct signers_source source = {
 		.domains = tables->domains,
@@ -158,11 +176,8 @@ static const struct signers *load_signers(struct loader *loader)
 		.user = loader->values.milter.user,
 		.place = place_of(loader, "KeyFile"),
 	};
-	if (tables->key_table.n > 0) {
-		bool have_keys = read_table(loader, "KeyTable", tables->key_table, &keys);
-		bool have_authors = tables->signing_table.n == 0 ||
-				    read_table(loader, "SigningTable", tables->signing_table, &authors);
-		if (!have_keys || !have_authors)
+	if (tables->key_table.n > 0 || tables->key_list.n > 0) {
+		if (!load_key_tables(loader, &keys, &authors))
 			return NULL;
 		source.key_table = &keys;
 		source.signing_table = &authors;

@@ -19,6 +19,7 @@ struct config_tables {
 	size_t n_domains;
 	struct str selector, key_file;
 	bool subdomains;
+	struct str key_list;                 /* KeyList: dkim-milter's file; empty: none */
 	struct str key_table, signing_table; /* data sets, tables/dataset.h; empty: none */
 	bool multiple_signatures, require_safe_keys;
 	struct str internal_hosts, external_ignore, ignore_hosts, spf_ignore_hosts, secondary_mx, trusted_forwarders;

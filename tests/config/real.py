@@ -71,7 +71,7 @@ def with_keys(text):
 def lay_out(setup, root):
     def move(text):
         return PATHS.sub(lambda m: root + m.group(0), text)
-    for directory in ("etc", "run/opendkim", "run/opendmarc", "var/run/opendkim", "var/spool/postfix/opendkim"):
+    for directory in ("etc", "run/opendkim", "run/opendmarc", "var/run/opendkim", "var/run/dkim-milter", "var/spool/postfix/opendkim"):
         os.makedirs(os.path.join(root, directory), exist_ok=True)
     for words, lines in setup["sections"]:
         if words[0] not in ("file", "key"):

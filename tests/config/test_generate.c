@@ -88,6 +88,7 @@ static void the_options_of_others_are_known(void **state)
 	} lists[] = {
 		{"tests/config/opendkim.options", 100},
 		{"tests/config/opendmarc.options", 40},
+		{"tests/config/dkim-filter.options", 90},
 		{"tests/config/opendkim-branches.options", 60},
 		{"tests/config/opendmarc-branches.options", 7},
 	};
