@@ -100,7 +100,6 @@ static bool verify_all(struct courier *courier, struct arena *arena, const struc
 		.options = &courier->runtime->report,
 		.dmarc = &courier->runtime->dmarc,
 		.failure = failure,
-		.own_domain = courier_domain(courier->runtime->report.address),
 	};
 	for (size_t i = 0; i < n; i++) {
 		if (recipients[i].destinations != NULL)

@@ -48,16 +48,6 @@ static bool is_there(const struct verification *verification, struct str address
 	return false;
 }
 
-/*
- * Our reports come from a domain that this policy covers, and go to the same domain: where the host that gets them
- * reports to us, or is ourselves, each day's report would be about the day before's for ever.
- */
-static bool is_loop(const struct destination_query *query, const struct destination *destination)
-{
-	return str_eq(destination->domain, query->own_domain) &&
-	       domain_is_within(query->own_domain, query->policy.domain);
-}
-
 /* NULL: as far as it can be told without asking, it may have reports. */
 static const char *why_not(const struct verification *verification, const struct destination *destination)
 {
@@ -72,8 +62,6 @@ static const char *why_not(const struct verification *verification, const struct
 		return "in NoReportsList";
 	if (options->only_reports != NULL && !address_set_has(options->only_reports, verification->arena, &address))
 		return "not in ReportOnlyTo";
-	if (is_loop(verification->query, destination))
-		return "our own: reports come from this domain, they would go round";
 	return NULL;
 }
 

@@ -30,8 +30,7 @@ struct destination_query {
 	const struct report_options *options; /* caps, NoReportsList, ReportOnlyTo */
 	const struct dmarc_options *dmarc;
 	struct report_policy policy;
-	bool failure;          /* ruf, not rua: never of a psd=y record */
-	struct str own_domain; /* of the report address: not to ourselves in a loop */
+	bool failure; /* ruf, not rua: never of a psd=y record */
 };
 
 /**

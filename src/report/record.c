@@ -297,6 +297,23 @@ static bool nobody_may_know(const struct maker *maker)
 	return ignored != NULL && maker->facts->n_rcpts > 0;
 }
 
+/*
+ * A report of ours that came in again from outside, to our own rua: counted, it would make a report each day about the
+ * day before's.
+ */
+static bool is_own_report(const struct maker *maker)
+{
+	const struct author *author = &maker->findings->author;
+	for (size_t i = 0; i < author->n_addresses; i++) {
+		const struct address *address = &author->addresses[i];
+		struct str text =
+			arena_printf(maker->arena, "%.*s@%.*s", STR_ARG(address->local_part), STR_ARG(address->domain));
+		if (str_ieq(text, maker->options->address) || str_ieq(text, maker->options->failure_from))
+			return true;
+	}
+	return false;
+}
+
 bool report_record_make(
 	struct arena *arena, const struct auth_facts *facts, int64_t now, struct report_record *ret_record)
 {
@@ -309,7 +326,7 @@ bool report_record_make(
 		return false;
 	bool counts = runtime->report.aggregate && dmarc->policy_domain.n > 0 && dmarc->record.n > 0;
 	bool failure = failure_wanted(&maker);
-	if ((!counts && !failure) || nobody_may_know(&maker))
+	if ((!counts && !failure) || nobody_may_know(&maker) || is_own_report(&maker))
 		return false;
 	*ret_record = (struct report_record){
 		.time = now,

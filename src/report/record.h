@@ -93,8 +93,8 @@ struct report_record {
 /**
  * The record of a message after AUTH_DONE; id is left empty. Strings are borrowed from @facts, some are in @arena.
  * @now  when the message was judged
- * False: nothing to record: not judged, no policy, IgnoreMailTo, reports are off. What is deferred (4xx) is not
- * recorded either: it comes again, and counts when it is settled.
+ * False: nothing to record: not judged, no policy, IgnoreMailTo, a report of ours, reports are off. What is deferred
+ * (4xx) is not recorded either: it comes again, and counts when it is settled.
  */
 bool report_record_make(
 	struct arena *arena, const struct auth_facts *facts, int64_t now, struct report_record *ret_record);

@@ -182,6 +182,29 @@ static void switched_off(struct message *message)
 	message->runtime->report.aggregate = false;
 }
 
+static struct address reports = {STR_INIT("Reports"), STR_INIT("sub.example.com")};
+
+static void report_of_ours(struct message *message)
+{
+	message->runtime->report.address = STR("reports@sub.example.com");
+	message->findings.author.addresses = &reports;
+	message->findings.author.n_addresses = 1;
+}
+
+static void failure_report_of_ours(struct message *message)
+{
+	report_of_ours(message);
+	message->runtime->report.address = STR("postmaster@example.com");
+	message->runtime->report.failure_from = STR("reports@sub.example.com");
+}
+
+static void from_our_domain(struct message *message)
+{
+	report_of_ours(message);
+	message->runtime->report.address = STR("reports@example.com");
+	message->runtime->report.failure_from = STR("ports@sub.example.com");
+}
+
 #define FOUR_SIGNATURES                                                                                                \
 	"{\"domain\":\"sub.example.com\",\"selector\":\"d\",\"result\":\"pass\"},"                                     \
 	"{\"domain\":\"example.com\",\"selector\":\"c\",\"result\":\"pass\"},"                                         \
@@ -217,6 +240,10 @@ static const struct {
 	{"no Internet client", local_submission, NULL},
 	{"the domain has no policy", no_policy, NULL},
 	{"AggregateReports no", switched_off, NULL},
+	{"an aggregate report of ours", report_of_ours, NULL},
+	{"a failure report of ours", failure_report_of_ours, NULL},
+	{"another address of our domain", from_our_domain,
+		ROW("2001:db8::1", "none", ACCEPTED, "example.org", "", SPF)},
 };
 
 static void what_is_recorded(void **state)
