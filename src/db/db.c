@@ -36,7 +36,7 @@ static void make_one_line(char *text)
 	text[n] = '\0';
 }
 
-void db_fail(struct db *db, const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void fail(struct db *db, const char *format, va_list args)
 {
 	/* Larger than what is kept, so that no half of a password stands at its end. */
 	char text[4 * DB_ERROR_SIZE];
@@ -44,13 +44,27 @@ void db_fail(struct db *db, const char *format, ...)
 	if (db->in_transaction && db->lost)
 		return;
 	db->lost = db->in_transaction;
-	va_list args;
-	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	hide_secret(db->secret, text);
 	make_one_line(text);
 	snprintf(db->error, sizeof(db->error), "%.*s", DB_ERROR_SIZE - 1, text);
+}
+
+void db_fail(struct db *db, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	fail(db, format, args);
+	va_end(args);
+}
+
+enum err db_refuse(struct db *db, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	fail(db, format, args);
+	va_end(args);
+	return ERR_IO;
 }
 
 const char *db_error(const struct db *db)

@@ -62,6 +62,8 @@ void db_close(struct db *db); /* accepts NULL; an open transaction is rolled bac
 enum db_kind db_kind(const struct db *db);
 /** Of the last call that failed; one line, without any password. */
 const char *db_error(const struct db *db);
+/** ERR_IO, with an error of the caller's: what the database holds will not do. A transaction then fails, as above. */
+enum err db_refuse(struct db *db, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /**
  * Connect if the connection is gone, or if the SQLite file is no longer the one of that name. *ret_fresh: this is

@@ -9,7 +9,9 @@
  *
  * A store belongs to one thread. Every call gives ERR_OK or ERR_IO, the latter with
  * store_error() telling what the database said; a broken connection is made anew
- * with the next call. Times are seconds since 1970. What a call returns is in the
+ * with the next call, but never within a transaction: there, after a failure,
+ * everything fails until store_rollback(). No call waits for the database longer
+ * than 35 s. Times are seconds since 1970. What a call returns is in the
  * arena that it was given.
  */
 #ifndef TRIMILTER_REPORT_STORE_H
@@ -20,15 +22,15 @@
 
 struct store;
 
-#define STORE_ERROR_SIZE 512
-/** @url  "sqlite:PATH", "postgresql://..."; passwords in it never appear in errors. */
+#define STORE_ERROR_SIZE 1024
+/** @url  "sqlite:PATH", "postgresql://..."; passwords in it never appear in errors. ERR_CONFIG: it is neither. */
 enum err store_open(struct str url, struct store **ret_store, char error[STORE_ERROR_SIZE]);
 void store_close(struct store *store);              /* accepts NULL */
 const char *store_error(const struct store *store); /* of the last call that failed */
 
 enum err store_begin(struct store *store);
-enum err store_commit(struct store *store);
-void store_rollback(struct store *store); /* nothing where no transaction is open */
+enum err store_commit(struct store *store); /* ERR_IO: rolled back */
+void store_rollback(struct store *store);   /* nothing where no transaction is open */
 
 /**
  * Who may build and send now: one holder among all hosts. True in *ret_mine until @seconds from now, unless
@@ -44,7 +46,7 @@ enum err store_lease_release(struct store *store, struct str name, struct str ho
  * transaction. */
 enum err store_source_position(struct store *store, struct str source, uint64_t *ret_position);
 enum err store_source_set(struct store *store, struct str source, uint64_t position, int64_t now);
-/** Count one message. @period  begin of the reporting period */
+/** Count one message. @period  begin of the reporting period. Readers see it after store_commit(). */
 enum err store_count(struct store *store, const struct report_record *record, int64_t period);
 /** Keep a failure for failure reports; the same id again is nothing. */
 enum err store_add_failure(struct store *store, const struct report_record *record);
@@ -57,8 +59,13 @@ struct store_batch {
 	struct report_policy policy;
 	int64_t period;
 	uint64_t messages, rows;
+	int64_t reported; /* when; 0: not yet */
 };
-/** Batches of periods before @before that have no report yet, or with @all every one; up to @limit, after id @after. */
+/**
+ * Batches of periods before @before that have no report yet; or with @all every one, whatever @before is. Up to @limit,
+ * after id @after. Without @all they are closed by this: what is counted later for their period gets a batch, and a
+ * report, of its own.
+ */
 enum err store_batches(struct store *store, struct arena *arena, int64_t before, bool all, int64_t after, size_t limit,
 	const struct store_batch **ret_batches, size_t *ret_n);
 
@@ -97,6 +104,11 @@ struct store_destination {
 	int64_t not_before;  /* jitter */
 	const char *refused; /* why nothing is sent there (visible in lists); NULL: to be sent */
 };
+/**
+ * Keep a report and its destinations in one step; after the last one the batch counts as reported. A batch may have
+ * several (split by size). A report_id that is there already, and a batch that has been reported, is nothing: so what
+ * another host has done meanwhile, or we before we were killed, is not done again.
+ */
 enum err store_add_report(struct store *store, const struct store_report *report,
 	const struct store_destination *destinations, size_t n_destinations, bool last_of_batch);
 
@@ -111,9 +123,10 @@ struct store_delivery {
 	int64_t created, changed;
 	struct str note; /* the last error, the server's answer */
 };
-/** Deliveries due at @now; the claim keeps others from them for @claim_seconds. */
+/** Deliveries due at @now, in no order; the claim keeps others from them for @claim_seconds. */
 enum err store_due(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds, size_t limit,
 	const struct store_delivery **ret_deliveries, size_t *ret_n);
+/** Ends the claim, and counts an attempt. One that is no longer pending stays as it is. */
 enum err store_delivery_done(struct store *store, int64_t delivery, enum store_delivery_state state, int64_t now,
 	int64_t next_attempt, struct str note);
 enum err store_report_get(struct store *store, struct arena *arena, int64_t report, struct store_report *ret_report);
@@ -124,6 +137,7 @@ struct store_failure {
 	int64_t id;
 	struct report_record record; /* failure is set */
 };
+/** In no order; the claim keeps others from them for @claim_seconds. */
 enum err store_failures(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds, size_t limit,
 	const struct store_failure **ret_failures, size_t *ret_n);
 enum err store_failure_done(struct store *store, int64_t failure);
@@ -136,7 +150,10 @@ enum err store_failure_quota(struct store *store, struct str domain, int64_t now
 
 /* ---- addresses that bounced ---- */
 
-/** Nothing is sent to @address for a growing time (1 day, doubled with each bounce, at most 32 days). */
+/**
+ * Nothing is sent to @address for a growing time: 1 day, doubled with each bounce, at most 32 days. Where nothing has
+ * bounced for 32 days after that, it begins with 1 day again. Addresses are the same in any case.
+ */
 enum err store_bounced(struct store *store, struct str address, int64_t now, struct str note);
 /** *ret_until: 0 where it may be sent to. */
 enum err store_suppressed(struct store *store, struct str address, int64_t now, int64_t *ret_until);
@@ -150,15 +167,19 @@ struct store_listing {
 /** Reports and deliveries, newest first; @domain empty: all. */
 enum err store_list(struct store *store, struct arena *arena, struct str domain, size_t limit,
 	const struct store_listing **ret_listings, size_t *ret_n);
-/** Make pending again what was refused, expired or waits; @domain empty: all. */
+/** Make pending again what was refused, expired or waits, as if it were new; not what somebody is at. @domain empty:
+ * all. */
 enum err store_retry(struct store *store, struct str domain, int64_t now, uint64_t *ret_n);
-/** Forget what was sent or given up before @before, with its rows. */
+/**
+ * Forget what was sent or given up before @before, with its rows; failures that nobody has sent since then, too.
+ * *ret_n: the reports.
+ */
 enum err store_expire(struct store *store, int64_t before, uint64_t *ret_n);
 
 struct store_statistics {
 	uint64_t messages, rows, batches_open, reports, pending, sent, refused, expired, failures_waiting, suppressed;
 	int64_t oldest_open; /* period; 0: none */
 };
-enum err store_statistics(struct store *store, struct store_statistics *ret_statistics);
+enum err store_statistics(struct store *store, int64_t now, struct store_statistics *ret_statistics);
 
 #endif
