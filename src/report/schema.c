@@ -26,12 +26,14 @@ static const char *const version_1[] = {
 	"CREATE TABLE batch_row (batch BIGINT NOT NULL REFERENCES batch (id) ON DELETE CASCADE, hash {bytes} NOT NULL,"
 	" data TEXT NOT NULL, messages BIGINT NOT NULL, PRIMARY KEY (batch, hash))",
 
-	"CREATE TABLE report (id {id}, batch BIGINT NOT NULL REFERENCES batch (id) ON DELETE CASCADE,"
+	/* batch NULL: a failure report. */
+	"CREATE TABLE report (id {id}, batch BIGINT REFERENCES batch (id) ON DELETE CASCADE,"
 	" report_id TEXT NOT NULL UNIQUE, domain TEXT NOT NULL, first_second BIGINT NOT NULL, last_second BIGINT NOT "
 	"NULL,"
 	" messages BIGINT NOT NULL, row_count BIGINT NOT NULL, built BIGINT NOT NULL, file_name TEXT NOT NULL,"
 	" subject TEXT NOT NULL, data {bytes} NOT NULL)",
 	"CREATE INDEX report_batch ON report (batch)",
+	"CREATE INDEX report_of_failure ON report (built) WHERE batch IS NULL",
 	"CREATE INDEX report_domain ON report (domain)",
 
 	/* state: enum store_delivery_state. claimed: until when somebody is at it. */

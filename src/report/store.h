@@ -94,20 +94,16 @@ struct store_report {
 	struct str subject;
 	struct str data; /* gzip; empty in lists */
 };
-/**
- * Keep a report and its destinations in one step (within the caller's transaction where one is open); with the last of
- * its batch the batch counts as reported. A batch may have several (split by size), or one with empty data where nobody
- * gets it; such a report is never made pending.
- */
 struct store_destination {
 	struct str address;
 	int64_t not_before;  /* jitter */
 	const char *refused; /* why nothing is sent there (visible in lists); NULL: to be sent */
 };
 /**
- * Keep a report and its destinations in one step; after the last one the batch counts as reported. A batch may have
- * several (split by size). A report_id that is there already, and a batch that has been reported, is nothing: so what
- * another host has done meanwhile, or we before we were killed, is not done again.
+ * Keep a report and its destinations in one step (within the caller's transaction where one is open); with the last of
+ * its batch the batch counts as reported. A batch may have several (split by size), or one with empty data where nobody
+ * gets it; such a report is never made pending. A report_id that is there already, and a batch that has been reported,
+ * is nothing: what another host has done meanwhile, or we before we were killed, is not done again.
  */
 enum err store_add_report(struct store *store, const struct store_report *report,
 	const struct store_destination *destinations, size_t n_destinations, bool last_of_batch);

@@ -18,33 +18,54 @@ enum err store_add_failure(struct store *store, const struct report_record *reco
 		DB_VALUES(db_text(record->id), db_int(record->time), db_text(buf_str(&line))));
 }
 
-/* One that cannot be read is nobody's: it will expire. */
-static bool read_failure(struct store *store, struct arena *arena, struct store_failure *ret_failure)
-{
-	*ret_failure = (struct store_failure){.id = store_int(store, 0)};
-	const char *wrong = report_record_read(arena, store_text(store, arena, 1), &ret_failure->record);
-	if (wrong != NULL)
-		log_error("%.*s: a failure is passed over: %s", STR_ARG(store->shown), wrong);
-	return wrong == NULL;
-}
+struct claimed {
+	struct store_failure *failures;
+	size_t n, capacity;
+	int64_t *unreadable;
+	size_t n_unreadable, unreadable_capacity;
+};
 
-enum err store_failures(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds, size_t limit,
-	const struct store_failure **ret_failures, size_t *ret_n)
+static enum err claim_failures(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds,
+	size_t limit, struct claimed *claimed)
 {
-	struct store_failure *failures = NULL;
-	size_t capacity = 0, n = 0;
 	store_query(store,
 		"UPDATE failure SET claimed = $2 WHERE claimed <= $1 AND id IN"
 		" (SELECT id FROM failure WHERE claimed <= $1 ORDER BY id LIMIT $3) RETURNING id, data",
 		DB_VALUES(db_int(now), db_int(now + claim_seconds), db_int((int64_t)limit)));
 	while (store_next(store)) {
-		STORE_GROW(arena, failures, capacity, n);
-		if (read_failure(store, arena, &failures[n]))
-			n++;
+		struct store_failure failure = {.id = store_int(store, 0)};
+		const char *wrong = report_record_read(arena, store_text(store, arena, 1), &failure.record);
+		if (wrong == NULL) {
+			STORE_GROW(arena, claimed->failures, claimed->capacity, claimed->n);
+			claimed->failures[claimed->n++] = failure;
+			continue;
+		}
+		log_error("%.*s: a failure cannot be reported: %s", STR_ARG(store->shown), wrong);
+		STORE_GROW(arena, claimed->unreadable, claimed->unreadable_capacity, claimed->n_unreadable);
+		claimed->unreadable[claimed->n_unreadable++] = failure.id;
 	}
-	*ret_failures = failures;
-	*ret_n = n;
 	return store_end(store);
+}
+
+enum err store_failures(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds, size_t limit,
+	const struct store_failure **ret_failures, size_t *ret_n)
+{
+	struct claimed claimed = {0};
+	enum err err;
+	*ret_failures = NULL;
+	*ret_n = 0;
+	/* What cannot be read goes, so that it does not stand in the way of others. */
+	do {
+		claimed.n_unreadable = 0;
+		err = claim_failures(store, arena, now, claim_seconds, limit, &claimed);
+		for (size_t i = 0; err == ERR_OK && i < claimed.n_unreadable; i++)
+			err = store_failure_done(store, claimed.unreadable[i]);
+	} while (err == ERR_OK && claimed.n == 0 && claimed.n_unreadable > 0);
+	if (err == ERR_OK) {
+		*ret_failures = claimed.failures;
+		*ret_n = claimed.n;
+	}
+	return err;
 }
 
 enum err store_failure_done(struct store *store, int64_t failure)

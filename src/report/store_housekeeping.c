@@ -33,7 +33,7 @@ enum err store_retry(struct store *store, struct str domain, int64_t now, uint64
 	enum err err = store_run(store,
 		"UPDATE delivery SET state = 0, attempts = 0, next_attempt = $1, created = $1, changed = $1"
 		" WHERE state IN (0, 2, 3) AND claimed <= $1 AND report IN"
-		" (SELECT id FROM report WHERE $2 = '' OR domain = $2)",
+		" (SELECT id FROM report WHERE length(data) > 0 AND ($2 = '' OR domain = $2))",
 		DB_VALUES(db_int(now), db_text(arena_dup_lower(store->scratch, domain))));
 	*ret_n = db_changed(store->db);
 	return err;
@@ -71,6 +71,16 @@ static enum err forget_some(struct store *store, int64_t before, uint64_t *forgo
 	return store_step_end(store, own, err);
 }
 
+static enum err forget_failure_reports(struct store *store, int64_t before, uint64_t *forgotten)
+{
+	enum err err = store_run(store,
+		"DELETE FROM report WHERE batch IS NULL AND built < $1 AND NOT EXISTS (SELECT 1 FROM delivery"
+		" WHERE delivery.report = report.id AND (delivery.state = 0 OR delivery.changed >= $1))",
+		DB_VALUES(db_int(before)));
+	*forgotten += db_changed(store->db);
+	return err;
+}
+
 enum err store_expire(struct store *store, int64_t before, uint64_t *ret_n)
 {
 	static const struct {
@@ -88,6 +98,8 @@ enum err store_expire(struct store *store, int64_t before, uint64_t *ret_n)
 	*ret_n = 0;
 	while (err == ERR_OK && n == FORGET_AT_ONCE)
 		err = forget_some(store, before, ret_n, &n);
+	if (err == ERR_OK)
+		err = forget_failure_reports(store, before, ret_n);
 	for (size_t i = 0; err == ERR_OK && i < sizeof(others) / sizeof(*others); i++)
 		err = store_run(store, others[i].sql, DB_VALUES(db_int(before - others[i].memory)));
 	return err;

@@ -11,10 +11,10 @@ static enum err insert_report(struct store *store, const struct store_report *re
 		"INSERT INTO report (batch, report_id, domain, first_second, last_second, messages, row_count, built,"
 		" file_name, subject, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 		" ON CONFLICT (report_id) DO NOTHING RETURNING id",
-		DB_VALUES(db_int(report->batch), db_text(report->report_id), db_text(report->domain),
-			db_int(report->begin), db_int(report->end), db_int((int64_t)report->messages),
-			db_int((int64_t)report->rows), db_int(report->built), db_text(report->file_name),
-			db_text(report->subject), db_blob(report->data)));
+		DB_VALUES(report->batch != 0 ? db_int(report->batch) : db_null(), db_text(report->report_id),
+			db_text(report->domain), db_int(report->begin), db_int(report->end),
+			db_int((int64_t)report->messages), db_int((int64_t)report->rows), db_int(report->built),
+			db_text(report->file_name), db_text(report->subject), db_blob(report->data)));
 	while (store_next(store))
 		*ret_id = store_int(store, 0);
 	return store_end(store);
@@ -43,19 +43,25 @@ static enum err lock_unreported(struct store *store, int64_t batch, bool *ret_is
 	return store_end(store);
 }
 
+static enum err mark_reported(struct store *store, int64_t batch, int64_t now)
+{
+	return store_run(store, "UPDATE batch SET reported = $2, hash = NULL WHERE id = $1",
+		DB_VALUES(db_int(batch), db_int(now)));
+}
+
 static enum err add_report(struct store *store, const struct store_report *report,
 	const struct store_destination *destinations, size_t n_destinations, bool last_of_batch)
 {
-	bool unreported;
+	bool unreported = true;
 	int64_t id = 0;
-	enum err err = lock_unreported(store, report->batch, &unreported);
+	enum err err = report->batch != 0 ? lock_unreported(store, report->batch, &unreported) : ERR_OK;
 	if (err != ERR_OK || !unreported)
 		return err;
 	err = insert_report(store, report, &id);
 	for (size_t i = 0; err == ERR_OK && id != 0 && i < n_destinations; i++)
 		err = insert_delivery(store, id, report->built, &destinations[i]);
-	if (err == ERR_OK && last_of_batch)
-		err = store_batch_done(store, report->batch, report->built);
+	if (err == ERR_OK && last_of_batch && report->batch != 0)
+		err = mark_reported(store, report->batch, report->built);
 	return err;
 }
 

@@ -124,9 +124,3 @@ enum err store_rows(
 	arena_free(pages.row);
 	return err;
 }
-
-enum err store_batch_done(struct store *store, int64_t batch, int64_t now)
-{
-	return store_run(store, "UPDATE batch SET reported = $2, hash = NULL WHERE id = $1 AND reported = 0",
-		DB_VALUES(db_int(batch), db_int(now)));
-}
