@@ -3,6 +3,7 @@ import os
 import subprocess
 
 import daemons
+from bench import Figures
 from daemons import Floor, Trimilter
 from manykeys import distinct_keys
 
