@@ -59,32 +59,6 @@ struct request {
 
 /* ---- the message ---- */
 
-static int read_message(struct request *request, const char *path)
-{
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-	char chunk[65536];
-	struct buf text = buf_in(request->ctl.arena);
-	if (file == NULL) {
-		fprintf(stderr, "trimilterctl check: %s: %s\n", path, strerror(errno));
-		return EX_NOINPUT;
-	}
-	for (size_t n; text.n <= MESSAGE_MAX && (n = fread(chunk, 1, sizeof(chunk), file)) > 0;)
-		buf_add(&text, str_from(chunk, n));
-	int failed = ferror(file) ? errno : 0;
-	if (file != stdin)
-		fclose(file);
-	if (failed != 0) {
-		fprintf(stderr, "trimilterctl check: %s: %s\n", path, strerror(failed));
-		return EX_IOERR;
-	}
-	if (text.n > MESSAGE_MAX) {
-		fprintf(stderr, "trimilterctl check: %s: larger than %zu MiB\n", path, MESSAGE_MAX >> 20);
-		return EX_DATAERR;
-	}
-	request->text = buf_str(&text);
-	return EX_OK;
-}
-
 /* Text with LF is a message whose line ends were stored in this system's way. */
 static struct str with_crlf(struct arena *arena, struct str text)
 {
@@ -337,7 +311,7 @@ int ctl_check(int argc, char **argv)
 	if (status == EX_OK && optind + 1 != argc)
 		status = ctl_usage_error("check", "exactly one MESSAGE is needed, a file or -");
 	if (status == EX_OK)
-		status = read_message(&request, argv[optind]);
+		status = ctl_read_file(request.ctl.arena, "check", argv[optind], MESSAGE_MAX, &request.text);
 	if (status == EX_OK)
 		status = evaluate(&request);
 	return ctl_close(&request.ctl, status);

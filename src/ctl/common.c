@@ -1,12 +1,17 @@
 #include "ctl/common.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "config/config.h"
+
+#define PROGRESS_MS 1000
 
 void ctl_init(struct ctl *ctl)
 {
@@ -131,6 +136,55 @@ int ctl_close(struct ctl *ctl, int status)
 	return status;
 }
 
+int ctl_read_file(struct arena *arena, const char *verb, const char *path, size_t max, struct str *ret_text)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+	char chunk[65536];
+	struct buf text = buf_in(arena);
+	if (file == NULL) {
+		fprintf(stderr, "trimilterctl %s: %s: %s\n", verb, path, strerror(errno));
+		return EX_NOINPUT;
+	}
+	for (size_t n; text.n <= max && (n = fread(chunk, 1, sizeof(chunk), file)) > 0;)
+		buf_add(&text, str_from(chunk, n));
+	int failed = ferror(file) ? errno : 0;
+	if (file != stdin)
+		fclose(file);
+	if (failed != 0) {
+		fprintf(stderr, "trimilterctl %s: %s: %s\n", verb, path, strerror(failed));
+		return EX_IOERR;
+	}
+	if (text.n > max) {
+		fprintf(stderr, "trimilterctl %s: %s: larger than %zu MiB\n", verb, path, max >> 20);
+		return EX_DATAERR;
+	}
+	*ret_text = buf_str(&text);
+	return EX_OK;
+}
+
+void ctl_progress(struct ctl_progress *progress, const char *format, ...)
+{
+	va_list args;
+	int64_t now = clock_monotonic_ms();
+	if (progress->next_ms == 0)
+		progress->next_ms = now + PROGRESS_MS;
+	if (now < progress->next_ms || !isatty(STDERR_FILENO))
+		return;
+	progress->next_ms = now + PROGRESS_MS;
+	progress->shown = true;
+	fputs("\r\033[K", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+}
+
+void ctl_progress_end(struct ctl_progress *progress)
+{
+	if (progress->shown)
+		fputs("\r\033[K", stderr);
+	*progress = (struct ctl_progress){0};
+}
+
 void ctl_print(const struct buf *out)
 {
 	fwrite(out->p, 1, out->n, stdout);
@@ -187,18 +241,29 @@ void ctl_json_dmarc(struct json *json, const char *key, const struct dmarc_optio
 	json_object_end(json);
 }
 
+void ctl_text_add(struct buf *out, struct str text)
+{
+	while (text.n > 0) {
+		unsigned char first = (unsigned char)text.p[0];
+		size_t n = utf8_length(text);
+		/* U+0080 to U+009F are control characters too. */
+		bool c1 = n == 2 && first == 0xc2 && (unsigned char)text.p[1] < 0xa0;
+		if (n == 0 || first < ' ' || first == 0x7f || c1) {
+			buf_printf(out, "\\x%02X", first);
+			n = 1;
+		} else {
+			buf_add(out, str_head(text, n));
+		}
+		text = str_skip(text, n);
+	}
+}
+
 void ctl_text_row(struct buf *out, const char *label, struct str value)
 {
 	if (value.n == 0)
 		return;
 	buf_printf(out, "  %-13s", label);
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-		if (c < ' ' || c == 0x7f)
-			buf_printf(out, "\\x%02X", c);
-		else
-			buf_add_char(out, (char)c);
-	}
+	ctl_text_add(out, value);
 	buf_add_char(out, '\n');
 }
 

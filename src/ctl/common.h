@@ -59,6 +59,23 @@ int ctl_close(struct ctl *ctl, int status);
 /** "trimilterctl VERB: TEXT" on standard error, and how to get help. Returns EX_USAGE. */
 int ctl_usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/**
+ * All of a file, or of standard input where @path is "-", at most @max bytes. An exit status; what is wrong has then
+ * been said on stderr.
+ */
+int ctl_read_file(struct arena *arena, const char *verb, const char *path, size_t max, struct str *ret_text);
+
+/** For work that may take long; zeroed at first. */
+struct ctl_progress {
+	int64_t next_ms;
+	bool shown;
+};
+/** Call often: where standard error is a terminal, it shows the text once a second, not before the first second is
+ * over. */
+void ctl_progress(struct ctl_progress *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Wipe what was shown. */
+void ctl_progress_end(struct ctl_progress *progress);
+
 /** Print what was built with json_to(&buf), and a newline. */
 void ctl_print(const struct buf *out);
 
@@ -71,7 +88,9 @@ void ctl_json_dmarc(struct json *json, const char *key, const struct dmarc_optio
 void ctl_text_spf(struct buf *out, const char *heading, const struct spf_result *result);
 void ctl_text_dmarc(struct buf *out, const struct dmarc_options *options, const struct dmarc_input *input,
 	const struct dmarc_result *result);
-/** A row; nothing where @value is empty. Bytes that a terminal could act upon are shown as \xHH. */
+/** Text from elsewhere: bytes that a terminal could act upon, and those that are not UTF-8, are shown as \xHH. */
+void ctl_text_add(struct buf *out, struct str text);
+/** A row; nothing where @value is empty. As by ctl_text_add(). */
 void ctl_text_row(struct buf *out, const char *label, struct str value);
 
 #endif

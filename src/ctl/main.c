@@ -19,6 +19,7 @@ static const struct verb {
 	{"genkey", ctl_genkey, "make a signing key and its DNS record"},
 	{"testkey", ctl_testkey, "compare signing keys with what is published in the DNS"},
 	{"conf", ctl_conf, "show or check the configuration, print the sample file"},
+	{"report", ctl_report, "aggregate and failure reports"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(*verbs))

@@ -10,5 +10,9 @@ int ctl_check(int argc, char **argv);
 int ctl_genkey(int argc, char **argv);
 int ctl_testkey(int argc, char **argv);
 int ctl_conf(int argc, char **argv);
+int ctl_report(int argc, char **argv);
+
+/* Those of report. */
+int ctl_report_show(int argc, char **argv);
 
 #endif

@@ -1,0 +1,42 @@
+/*
+ * trimilterctl report: everything about reports. Each of its verbs is a file of its own.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "ctl/common.h"
+#include "ctl/verbs.h"
+
+static const struct report_verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *arguments, *help;
+} verbs[] = {
+	{"show", ctl_report_show, "[--json] FILE|-", "what an aggregate report says, source by source"},
+};
+
+#define N_VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static void print_usage(void)
+{
+	for (size_t i = 0; i < N_VERBS; i++)
+		printf("%strimilterctl report %s %s\n", i == 0 ? "Usage: " : "       ", verbs[i].name,
+			verbs[i].arguments);
+	putchar('\n');
+	for (size_t i = 0; i < N_VERBS; i++)
+		printf("  %-9s %s\n", verbs[i].name, verbs[i].help);
+	puts("\n'trimilterctl report VERB --help' tells the options of each.");
+}
+
+int ctl_report(int argc, char **argv)
+{
+	if (argc < 2)
+		return ctl_usage_error("report", "a verb is needed");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return print_usage(), EX_OK;
+	for (size_t i = 0; i < N_VERBS; i++)
+		if (strcmp(argv[1], verbs[i].name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	return ctl_usage_error("report", "\"%s\" is not one of its verbs", argv[1]);
+}
