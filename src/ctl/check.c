@@ -207,6 +207,11 @@ static void show_text(
 	buf_printf(out, "Verdict: %s\n", verdict_action_text(verdict->action));
 	ctl_text_row(out, "reply", reply_of(ctl->arena, verdict));
 	ctl_text_row(out, "quarantine", verdict->quarantine_reason);
+	ctl_text_row(out, "copy to", verdict->copy_to);
+	for (size_t i = 0; i < verdict->n_overrides; i++)
+		ctl_text_row(out, "override",
+			arena_printf(ctl->arena, "%s (%.*s)", override_type_text(verdict->overrides[i].type),
+				STR_ARG(verdict->overrides[i].comment)));
 	if (verdict->n_deletions > 0)
 		buf_printf(
 			out, "  removed      %zu Authentication-Results that claim to be ours\n", verdict->n_deletions);
