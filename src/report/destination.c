@@ -65,13 +65,16 @@ static const char *why_not(const struct verification *verification, const struct
 	return NULL;
 }
 
-/* Takes one of the places, or finds them taken. */
-static void admit(struct verification *verification, const struct destination *destination)
+/* Takes one of the places, or finds them taken. @pending  why it has to wait with the place that it got; NULL: not */
+static void admit(struct verification *verification, const struct destination *destination, const char *pending)
 {
 	const char *why = why_not(verification, destination);
 	if (why == NULL && verification->n_places == verification->query->options->maximum_destinations)
 		why = "more than ReportMaximumDestinations";
-	verification->n_places += why == NULL;
+	if (why == NULL) {
+		verification->n_places++;
+		why = pending;
+	}
 	refuse(verification, destination, why);
 }
 
@@ -168,7 +171,7 @@ static void admit_overrides(struct verification *verification, const struct dest
 		override.address = overrides[i].address;
 		override.maximum_bytes = overrides[i].maximum_bytes;
 		override.overridden = true;
-		admit(verification, &override);
+		admit(verification, &override, NULL);
 	}
 }
 
@@ -191,12 +194,10 @@ static bool admit_external(struct verification *verification, const struct desti
 		if (override.n > 0)
 			admit_overrides(verification, destination, override);
 		else
-			admit(verification, destination);
+			admit(verification, destination, NULL);
 		return true;
 	}
-	/* It may qualify yet: its place is kept. */
-	verification->n_places++;
-	refuse(verification, destination, no_answer);
+	admit(verification, destination, no_answer);
 	return true;
 }
 
@@ -219,7 +220,7 @@ static bool verify(struct verification *verification, const struct destination *
 	case RELATION_WAITING:
 		return false;
 	case RELATION_SAME:
-		admit(verification, &destination);
+		admit(verification, &destination, NULL);
 		return true;
 	case RELATION_OTHER:
 	case RELATION_UNKNOWN:

@@ -50,8 +50,7 @@ static bool read_percent(const struct str *rp, unsigned *ret_percent)
 static bool read_address(struct arena *arena, const struct str *ra, struct str domain, struct str *ret_address)
 {
 	struct str local_part;
-	if (ra == NULL || !dkim_quoted_printable_decode(arena, *ra, &local_part) || str_index(local_part, '@') >= 0 ||
-		str_index(local_part, '"') >= 0)
+	if (ra == NULL || !dkim_quoted_printable_decode(arena, *ra, &local_part) || str_index(local_part, '"') >= 0)
 		return false;
 	struct buf address = buf_in(arena);
 	buf_add(&address, local_part); /* any byte may be in it */
