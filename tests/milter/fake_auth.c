@@ -7,6 +7,7 @@
  *	X-Eat: BYTES      allocate that much
  *	X-No-Body: 1      no one needs the body
  *	X-Crash: 1        abort() at the end of the message
+ *	X-Record: BYTES   it is judged, fails, and has a header field of that size
  */
 #include "fake_auth.h"
 
@@ -27,7 +28,8 @@ struct auth_message {
 	struct buf told;
 	struct verdict verdict;
 	int64_t wait_ms, done_at;
-	bool no_body, crash, alarm_running;
+	bool no_body, crash, alarm_running, judged;
+	struct headers headers; /* of X-Record */
 	size_t n_body;
 	pthread_t alarm;
 };
@@ -84,6 +86,15 @@ static void set_action(struct verdict *verdict, struct str action)
 	}
 }
 
+static void set_judged(struct auth_message *message, size_t n)
+{
+	char *text = arena_alloc(message->arena, n);
+	memset(text, 'x', n);
+	message->judged = true;
+	headers_init(&message->headers, message->arena, 10, 1000000);
+	headers_add(&message->headers, STR("X-Long"), str_from(text, n));
+}
+
 void auth_header(struct auth_message *message, struct str name, struct str value)
 {
 	uint64_t number = 0;
@@ -101,6 +112,8 @@ void auth_header(struct auth_message *message, struct str name, struct str value
 		message->no_body = true;
 	else if (str_eq(name, STR("X-Crash")))
 		message->crash = true;
+	else if (str_eq(name, STR("X-Record")))
+		set_judged(message, (size_t)number);
 	buf_printf(&message->told, " [%.*s:%.*s]", STR_ARG(name), STR_ARG(value));
 }
 
@@ -192,12 +205,19 @@ struct runtime *runtime_new(void)
 
 struct auth_facts auth_facts(const struct auth_message *message)
 {
-	static const struct auth_envelope nobody;
-	static const struct headers no_headers;
-	static const struct auth_findings nothing; /* not judged: nothing is recorded */
+	static const struct auth_envelope outside = {.client = {.family = IP_V4}};
+	static const struct auth_findings none; /* not judged: nothing is recorded */
+	static const struct auth_findings judged = {
+		.judged = true,
+		.dmarc_evaluated = true,
+		.dmarc = {.status = DMARC_FAIL,
+			.published = DMARC_P_REJECT,
+			.policy_domain = STR_INIT("example.org"),
+			.record = STR_INIT("v=DMARC1; p=reject")},
+	};
 	return (struct auth_facts){.runtime = message->runtime,
-		.envelope = &nobody,
-		.headers = &no_headers,
-		.findings = &nothing,
+		.envelope = &outside,
+		.headers = &message->headers,
+		.findings = message->judged ? &judged : &none,
 		.verdict = &message->verdict};
 }

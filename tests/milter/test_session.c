@@ -16,6 +16,7 @@
 #include "fake_auth.h"
 #include "milter/effects.h"
 #include "milter/session.h"
+#include "report/spool.h"
 
 struct fixture {
 	struct service *service;
@@ -232,6 +233,47 @@ static void test_out_of_memory(void **state)
 	expect_internal_error(fixture, VERDICT_ACCEPT);
 }
 
+static void test_recorded(void **state)
+{
+	static const struct {
+		const char *bytes, *action;
+		uint64_t written, dropped;
+	} rows[] = {
+		{"10", "reject", 1, 0},
+		/* There is no memory for the record; the verdict stands. */
+		{"60000", "reject", 0, 1},
+		{"60000", "quarantine", 0, 1},
+		/* It comes again. */
+		{"10", "tempfail", 0, 0},
+	};
+	struct fixture *fixture = *state;
+	char directory[] = "/tmp/trimilter-session-XXXXXX", command[64], error[SPOOL_ERROR_SIZE];
+	assert_non_null(mkdtemp(directory));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct spool *spool;
+		struct runtime *runtime = runtime_new();
+		const struct verdict *verdict = NULL;
+		runtime->report.failure = true;
+		runtime->auth.maximum_message_memory = 300000;
+		service_publish(fixture->service, runtime, false);
+		assert_int_equal(spool_new(str_of(directory), &spool, error), ERR_OK);
+		service_set_spool(fixture->service, spool);
+		session_mail(fixture->session, STR("<a@b>"));
+		session_header(fixture->session, STR("X-Record"), str_of(rows[i].bytes));
+		session_header(fixture->session, STR("X-Action"), str_of(rows[i].action));
+		assert_int_equal(session_end(fixture->session, &verdict), SESSION_DONE);
+		/* Before the MTA can have its answer. */
+		assert_int_equal(spool_counters(spool).written, rows[i].written);
+		assert_int_equal(spool_counters(spool).dropped, rows[i].dropped);
+		assert_string_equal(verdict_action_text(verdict->action), rows[i].action);
+		session_finish(fixture->session, true);
+		service_set_spool(fixture->service, NULL);
+		spool_free(spool);
+	}
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_a_message_keeps_its_runtime(void **state)
 {
 	struct fixture *fixture = *state;
@@ -384,6 +426,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_leading_space, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_body_not_needed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_recorded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_message_keeps_its_runtime, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_order, set_up, tear_down),
