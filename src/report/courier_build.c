@@ -127,7 +127,9 @@ static struct store_destination *destinations_of(struct courier *courier, struct
 	for (size_t i = 0; i < recipients->n; i++) {
 		const struct destination *one = &recipients->destinations[i];
 		const char *refused = one->refused;
-		if (refused == NULL && one->maximum_bytes > 0 && report->data.n > one->maximum_bytes)
+		/* RFC 9989 section 4.8: an obsolete wish, not to be heeded. */
+		if (refused == NULL && options->format == REPORT_RFC7489 && one->maximum_bytes > 0 &&
+			report->data.n > one->maximum_bytes)
 			refused = "the report is larger than the address takes";
 		all[n++] = (struct store_destination){
 			.address = one->address.n > 0 ? one->address : one->uri,
