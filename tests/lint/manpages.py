@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The man pages know every verb of trimilterctl and every option that the programs take, and no others."""
+"""The man pages know every verb of trimilterctl and every option that the programs take, and no others; and every reason
+why a destination gets no report."""
 import os
 import re
 import sys
@@ -43,8 +44,17 @@ def check(page, folder):
     return mistakes, len(wanted) + len(short)
 
 
+def reasons():
+    """What destinations are refused for is text between quotes, of several words."""
+    code = "".join(read("src/report/" + name) for name in ("destination.c", "destination_uri.c"))
+    text = " ".join(plain(read("docs/man/trimilter-report.5")).split())
+    found = re.findall(r'"([a-z][^"%]* [^"%]*)"', code)
+    mistakes = ["docs/man/trimilter-report.5: %r is not there" % reason for reason in found if reason not in text]
+    return mistakes or ([] if found else ["src/report/destination.c: no reasons are found there"])
+
+
 def main():
-    mistakes, count = [], 0
+    mistakes, count = reasons(), 0
     for page, folder in PAGES.items():
         found, n = check(page, folder)
         mistakes, count = mistakes + found, count + n
