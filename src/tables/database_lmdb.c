@@ -134,6 +134,9 @@ void database_read_lmdb(struct database_rows *rows)
 	if (status == 0)
 		status = read_pairs(rows, handle);
 	if (status != 0)
-		database_fail(rows, "%s%s", mdb_strerror(status), status == EACCES ? " (it is read as UserID)" : "");
+		database_fail(rows, "%s%s", mdb_strerror(status),
+			status == EACCES   ? " (it is read as UserID)"
+			: status == ENOENT ? " (a directory must have data.mdb in it)"
+					   : "");
 	release(handle);
 }

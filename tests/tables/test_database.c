@@ -339,7 +339,8 @@ static void mistakes_with_lmdb_are_named(void **state)
 	assert_int_equal(truncate("short", 8192), 0);
 	make_lmdb("binary", MDB_NOSUBDIR, "a=b", 3);
 	check_mistake(fixture->arena, "lmdb:nowhere", "cannot read lmdb:nowhere: No such file or directory");
-	check_mistake(fixture->arena, "lmdb:empty", "cannot read lmdb:empty: No such file or directory");
+	check_mistake(
+		fixture->arena, "lmdb:empty", "cannot read lmdb:empty: No such file or directory (a directory must");
 	check_mistake(fixture->arena, "lmdb:text", "cannot read lmdb:text: ");
 	check_mistake(fixture->arena, "lmdb:short", "cannot read lmdb:short: ");
 	check_mistake(fixture->arena, "lmdb:binary", "contains NUL bytes");
