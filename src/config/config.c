@@ -349,6 +349,11 @@ const struct dns_options *config_dns(const struct config *config)
 	return &config->values.dns;
 }
 
+const struct report_options *config_report(const struct config *config)
+{
+	return &config->values.report;
+}
+
 void config_warn_restart(const struct config *running, const struct config *wanted, struct diag *diag)
 {
 	for (size_t i = 0; i < n_option_rows; i++) {

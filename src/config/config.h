@@ -30,6 +30,8 @@ enum err config_read(struct arena *arena, const char *const *paths, size_t n_pat
 /** What the process needs before it drops its rights, and what only a restart changes. Borrowed from @config. */
 const struct milter_options *config_milter(const struct config *config);
 const struct dns_options *config_dns(const struct config *config);
+/** Whether there will be reports, and where; what options name has not been opened, so sets are NULL. */
+const struct report_options *config_report(const struct config *config);
 
 /**
  * Open tables, keys and suffix list, as the user that runs the worker, and put together what messages need.

@@ -14,6 +14,8 @@ static const struct report_verb {
 	const char *arguments, *help;
 } verbs[] = {
 	{"show", ctl_report_show, "[--json] FILE|-", "what an aggregate report says, source by source"},
+	{"bounce", ctl_report_bounce, "[--sender ADDRESS] < MESSAGE",
+		"take a bounce of report mail: its address gets none for a while"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(*verbs))

@@ -14,5 +14,6 @@ int ctl_report(int argc, char **argv);
 
 /* Those of report. */
 int ctl_report_show(int argc, char **argv);
+int ctl_report_bounce(int argc, char **argv);
 
 #endif

@@ -17,6 +17,7 @@
 
 static const char *const role_names[CHILD_ROLES] = {
 	[CHILD_WORKER] = "worker",
+	[CHILD_COURIER] = "courier",
 };
 
 const char *child_role_text(enum child_role role)
@@ -132,6 +133,14 @@ struct child *children_find(struct children *children, enum child_role role, boo
 			return child;
 	}
 	return NULL;
+}
+
+bool children_has(const struct children *children, enum child_role role)
+{
+	for (size_t i = 0; i < MAX_CHILDREN; i++)
+		if (children->rows[i].pid != 0 && children->rows[i].role == role)
+			return true;
+	return false;
 }
 
 void child_tell(const struct child *child, char word)

@@ -14,7 +14,7 @@
 
 #include "milter/settings.h"
 
-enum child_role { CHILD_WORKER, CHILD_ROLES };
+enum child_role { CHILD_WORKER, CHILD_COURIER, CHILD_ROLES };
 
 const char *child_role_text(enum child_role role);
 /** CHILD_ROLES: there is no such role. */
@@ -43,6 +43,9 @@ bool children_init(struct children *children, const struct invocation *invocatio
 
 /** @listener  -1: the role needs none. NULL: it could not be started, the log says why. */
 struct child *children_start(struct children *children, enum child_role role, int listener);
+
+/** Any child of that role, also one that is starting or leaving. */
+bool children_has(const struct children *children, enum child_role role);
 
 /** The ready child of that role that is not leaving, or with @ready false the one that is starting; NULL: none. */
 struct child *children_find(struct children *children, enum child_role role, bool ready);

@@ -26,4 +26,13 @@
 #define CONTROL_FD 3
 #define LISTENER_FD 4
 
+/* ---- for the child ---- */
+
+/** Be one: signals do nothing from now on, and what the child runs gets neither descriptor. */
+void control_begin(void);
+void control_tell(char word);
+/** The master's next word; 0: none at present. */
+char control_hear(void);
+#define CONTROL_GONE '\1' /* the master is gone: nothing more will come */
+
 #endif

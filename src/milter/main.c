@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "dns/dns.h"
 #include "milter/children.h"
+#include "milter/courier.h"
 #include "milter/master.h"
 #include "milter/recording.h"
 #include "milter/rights.h"
@@ -203,6 +204,8 @@ static int run(const struct command *command, const char *argv0)
 	switch (command->role) {
 	case CHILD_WORKER:
 		return worker_run(&command->invocation);
+	case CHILD_COURIER:
+		return courier_run(&command->invocation);
 	case CHILD_ROLES:
 		break;
 	}

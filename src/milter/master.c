@@ -26,6 +26,8 @@
 #define SOUND_MS 60000
 #define FIRST_DELAY_MS 500
 #define MAX_DELAY_MS 30000
+/* Reports can wait; what the courier leaves undone its successor does. */
+#define MAX_COURIER_DELAY_MS 300000
 /* Beyond the worker's own limit, for a worker that does not end. */
 #define KILL_AFTER_MS (STOP_GRACE_MS + 2000)
 
@@ -38,10 +40,12 @@ struct master {
 	int signals;
 	int ready_fd;
 
-	bool was_ready;    /* the service, ever */
-	unsigned attempts; /* while it was not */
-	int64_t start_at;  /* when to start a worker; 0: one is there */
-	int64_t delay;     /* before the next restart but this */
+	bool was_ready;                    /* the service, ever */
+	unsigned attempts;                 /* while it was not */
+	int64_t start_at;                  /* when to start a worker; 0: one is there */
+	int64_t delay;                     /* before the next restart but this */
+	bool reports;                      /* are on: there is to be a courier */
+	int64_t courier_at, courier_delay; /* likewise, for the courier */
 	bool stopping;
 	int64_t kill_at; /* what is still there then is killed */
 	int64_t watchdog_interval, watchdog_at;
@@ -106,6 +110,38 @@ static void start_worker(struct master *master)
 		master->start_at = clock_monotonic_ms() + FIRST_DELAY_MS;
 }
 
+static void start_courier(struct master *master)
+{
+	master->courier_at = 0;
+	if (children_start(&master->children, CHILD_COURIER, -1) == NULL)
+		master->courier_at = clock_monotonic_ms() + MAX_DELAY_MS;
+}
+
+static void dismiss(struct child *child)
+{
+	if (child == NULL)
+		return;
+	child->leaving = true;
+	child_tell(child, CONTROL_STOP);
+}
+
+/*
+ * The configuration, or the program, is another one. What the courier may do follows from the configuration and is
+ * settled when it starts, so there is a new one; it starts when the old one has gone.
+ */
+static void renew_courier(struct master *master)
+{
+	struct settings settings;
+	if (settings_read(master->invocation, false, &settings) == 0)
+		master->reports = report_wanted(config_report(settings.config));
+	settings_release(&settings);
+	dismiss(children_find(&master->children, CHILD_COURIER, true));
+	dismiss(children_find(&master->children, CHILD_COURIER, false));
+	master->courier_at = 0;
+	if (master->reports && !children_has(&master->children, CHILD_COURIER))
+		start_courier(master);
+}
+
 static void stop(struct master *master, int status)
 {
 	if (master->stopping)
@@ -113,16 +149,14 @@ static void stop(struct master *master, int status)
 	master->stopping = true;
 	master->status = status;
 	master->start_at = 0;
+	master->courier_at = 0;
 	master->kill_at = clock_monotonic_ms() + KILL_AFTER_MS;
 	notify_stopping();
 	/* New connections are refused from here on, and the next start finds the place free. */
 	listener_close(&master->listener);
 	for (size_t i = 0; i < MAX_CHILDREN; i++) {
-		struct child *child = &master->children.rows[i];
-		if (child->pid == 0)
-			continue;
-		child->leaving = true;
-		child_tell(child, CONTROL_STOP);
+		if (master->children.rows[i].pid != 0)
+			dismiss(&master->children.rows[i]);
 	}
 }
 
@@ -137,6 +171,7 @@ static void worker_ready(struct master *master, struct child *child)
 		log_info("worker %d serves, worker %d finishes its sessions", (int)child->pid, (int)former->pid);
 		former->leaving = true;
 		child_tell(former, CONTROL_DRAIN);
+		renew_courier(master);
 		return;
 	}
 	if (master->was_ready) {
@@ -149,6 +184,7 @@ static void worker_ready(struct master *master, struct child *child)
 	say_ready(master, 0);
 	if (!master->invocation->foreground)
 		settings_leave_terminal();
+	renew_courier(master);
 }
 
 static void hear(struct master *master, struct child *child)
@@ -156,9 +192,15 @@ static void hear(struct master *master, struct child *child)
 	for (char word; (word = child_hear(child)) != 0;) {
 		switch (word) {
 		case CONTROL_READY:
-			worker_ready(master, child);
+			if (child->role == CHILD_WORKER)
+				worker_ready(master, child);
+			else
+				child->ready = true;
 			break;
 		case CONTROL_RELOADED:
+			notify_ready();
+			renew_courier(master);
+			break;
 		case CONTROL_KEPT:
 			notify_ready();
 			break;
@@ -201,6 +243,25 @@ static void worker_failed(struct master *master, const struct child *child, int 
 		master->delay = MAX_DELAY_MS;
 }
 
+static void courier_ended(struct master *master, const struct child *child, int status)
+{
+	char text[64];
+	int64_t now = clock_monotonic_ms();
+	if (child->leaving) {
+		if (master->reports && !master->stopping)
+			start_courier(master);
+		return;
+	}
+	if (child->ready && now - child->started_ms >= SOUND_MS)
+		master->courier_delay = 0;
+	master->courier_at = now + master->courier_delay;
+	log_error("courier %d %s: the next one starts in %.1f s", (int)child->pid, how_it_ended(status, text),
+		(double)master->courier_delay / 1000);
+	master->courier_delay = master->courier_delay == 0 ? FIRST_DELAY_MS : master->courier_delay * 2;
+	if (master->courier_delay > MAX_COURIER_DELAY_MS)
+		master->courier_delay = MAX_COURIER_DELAY_MS;
+}
+
 static void reap(struct master *master)
 {
 	struct child child;
@@ -208,12 +269,15 @@ static void reap(struct master *master)
 	char text[64];
 	while (children_reap(&master->children, &child, &status)) {
 		bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		const char *role = child_role_text(child.role);
 		if (child.leaving && clean)
-			log_info("worker %d has finished", (int)child.pid);
+			log_info("%s %d has finished", role, (int)child.pid);
 		else if (child.leaving)
-			log_error("worker %d %s while finishing", (int)child.pid, how_it_ended(status, text));
-		else
+			log_error("%s %d %s while finishing", role, (int)child.pid, how_it_ended(status, text));
+		else if (child.role == CHILD_WORKER)
 			worker_failed(master, &child, status);
+		if (child.role == CHILD_COURIER)
+			courier_ended(master, &child, status);
 	}
 }
 
@@ -287,6 +351,8 @@ static void do_what_is_due(struct master *master)
 	int64_t now = clock_monotonic_ms();
 	if (master->start_at != 0 && now >= master->start_at)
 		start_worker(master);
+	if (master->courier_at != 0 && now >= master->courier_at)
+		start_courier(master);
 	if (master->kill_at != 0 && now >= master->kill_at) {
 		log_error("children that do not end are killed");
 		kill_children(master);
@@ -301,7 +367,8 @@ static void do_what_is_due(struct master *master)
 static void wait_for_events(struct master *master)
 {
 	struct pollfd polled[1 + MAX_CHILDREN] = {{.fd = master->signals, .events = POLLIN}};
-	int64_t next = earlier(earlier(master->start_at, master->kill_at), master->watchdog_at);
+	int64_t next =
+		earlier(earlier(master->start_at, master->courier_at), earlier(master->kill_at, master->watchdog_at));
 	int64_t left = next == 0 ? -1 : next - clock_monotonic_ms();
 	for (size_t i = 0; i < MAX_CHILDREN; i++) {
 		const struct child *child = &master->children.rows[i];

@@ -46,32 +46,12 @@ struct worker {
 	int64_t ticked_at;   /* the spool */
 };
 
-static void tell_master(char word)
-{
-	while (write(CONTROL_FD, &word, 1) < 0 && errno == EINTR)
-		;
-}
-
 static void reloaded(bool in_force)
 {
-	tell_master(in_force ? CONTROL_RELOADED : CONTROL_KEPT);
+	control_tell(in_force ? CONTROL_RELOADED : CONTROL_KEPT);
 }
 
 /* ---- start ---- */
-
-/*
- * Ignored signals are dropped when they are sent, so that libmilter's sigwait() never sees them; for that they must not
- * be blocked in the thread that leads the process.
- */
-static void ignore_signals(void)
-{
-	static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE};
-	sigset_t none;
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
-		signal(ignored[i], SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
 
 /* Nothing here calls select(), so that the low limit that programs are started with need not hold for us. */
 static void raise_file_limit(void)
@@ -174,16 +154,11 @@ static void leave(struct worker *worker, enum leaving how)
 /* False: nothing more to read, the master is gone. */
 static bool take_order(struct worker *worker)
 {
-	char word;
-	ssize_t n = read(CONTROL_FD, &word, 1);
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return true;
-	if (n <= 0) {
+	switch (control_hear()) {
+	case CONTROL_GONE:
 		log_error("the master is gone: finishing the messages in flight");
 		leave(worker, STOPPING);
 		return false;
-	}
-	switch (word) {
 	case CONTROL_RELOAD:
 		reloader_order(worker->reloader);
 		break;
@@ -233,10 +208,8 @@ int worker_run(const struct invocation *invocation)
 {
 	struct worker worker = {.invocation = invocation};
 	struct pollfd control = {.fd = CONTROL_FD, .events = POLLIN};
-	ignore_signals();
+	control_begin();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(LISTENER_FD, F_SETFD, FD_CLOEXEC);
 	int status = settings_read(invocation, true, &worker.settings);
 	if (status == 0) {
 		/* Whoever started us in the background still looks at standard error. */
@@ -260,7 +233,7 @@ int worker_run(const struct invocation *invocation)
 	settings_log(&worker.settings, invocation->foreground);
 	if (!invocation->foreground)
 		settings_leave_terminal();
-	tell_master(CONTROL_READY);
+	control_tell(CONTROL_READY);
 	while (!may_go(&worker)) {
 		if (poll(&control, 1, worker.leaving == STAYING ? SPOOL_TICK_MS : LOOK_AGAIN_MS) > 0 &&
 			!take_order(&worker))

@@ -25,7 +25,6 @@ struct work {
 	struct arena *arena;
 	const struct store_failure *failure;
 	struct failure_context context;
-	unsigned n_reports;
 	bool retry; /* the DNS did not tell whether anybody wants one */
 };
 
@@ -88,9 +87,6 @@ static enum err add_report(struct work *work, struct str domain, struct mail *ma
 	const struct report_record *record = &work->failure->record;
 	struct buf text = buf_in(work->arena);
 	bool is_signed;
-	if (mail->message_id.n == 0)
-		mail->message_id = arena_printf(work->arena, "failure.%.*s.%u@%.*s", STR_ARG(record->id),
-			++work->n_reports, STR_ARG(courier_domain(mail->from)));
 	enum err err = mail_write(work->arena, mail, courier->runtime, courier_time(courier), &text, &is_signed);
 	if (err != ERR_OK)
 		return err;

@@ -190,6 +190,7 @@ static enum err submit(struct sending *sending, bool *ret_unreachable)
 		.from = failure ? options->failure_from : options->address,
 		.to = sending->delivery->address,
 		.sender = STR(""),
+		.helo = courier->runtime->auth.authserv_id,
 	};
 	if (options->verp)
 		mail.sender = mail_verp(sending->arena, options->address, mail.to);

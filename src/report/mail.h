@@ -21,6 +21,7 @@ struct mail {
 	struct str from;       /* address; the From field */
 	struct str to;         /* recipient of envelope and To */
 	struct str sender;     /* envelope; empty: null */
+	struct str helo;       /* what we call ourselves to the server */
 	struct str subject;    /* one line; what is not US-ASCII is written as RFC 2047 has it */
 	struct str message_id; /* without <> */
 	struct str multipart;  /* "mixed", "report; report-type=feedback-report" */

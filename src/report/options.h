@@ -54,4 +54,10 @@ struct report_options {
 	size_t n_command;
 };
 
+/** Is there anything for a courier to do? */
+static inline bool report_wanted(const struct report_options *options)
+{
+	return options->aggregate || options->failure || options->dkim_failure;
+}
+
 #endif

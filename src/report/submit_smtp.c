@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -178,13 +180,15 @@ static void split_server(struct arena *arena, struct str server, struct str *ret
 
 static bool connect_to(struct client *client, const struct addrinfo *address)
 {
-	int error = 0;
+	int error = 0, yes = 1;
 	socklen_t size = sizeof(error);
 	client->fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (client->fd < 0) {
 		client->lost = strerror(errno);
 		return false;
 	}
+	/* The final dot would wait for the server's delayed acknowledgement of what stands before it. */
+	setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	if (connect(client->fd, address->ai_addr, address->ai_addrlen) == 0)
 		return true;
 	error = errno;
@@ -242,9 +246,8 @@ static bool offers_size(const struct client *client)
 }
 
 /* Greeting and EHLO. *ret_size: whether MAIL may tell the size. */
-static bool greet(struct client *client, bool *ret_size, uint64_t *ret_limit)
+static bool greet(struct client *client, struct str name, bool *ret_size, uint64_t *ret_limit)
 {
-	struct str name = runtime_host_name(client->arena);
 	*ret_size = false;
 	*ret_limit = 0;
 	if (read_reply(client) != 220)
@@ -269,7 +272,7 @@ static enum mail_outcome converse(struct client *client, const struct mail *mail
 {
 	bool tell_size;
 	uint64_t limit;
-	if (!greet(client, &tell_size, &limit))
+	if (!greet(client, mail->helo, &tell_size, &limit))
 		return MAIL_UNREACHABLE;
 	if (limit > 0 && text.n > limit) {
 		client->code = 0;

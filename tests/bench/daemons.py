@@ -109,7 +109,7 @@ class Trimilter(Daemon):
 
     def command(self):
         path = self.file("conf", f"Socket {self.socket()}\nAuthservID {AUTHSERV_ID}\nSyslog no\n"
-                                 f"Nameservers 127.0.0.1@53\nReportSpool {self.file('spool')}\n"
+                                 f"Nameservers 127.0.0.1@53\nReportSpool {self.file('spool')}\nReportStore sqlite:{self.file('reports.db')}\n"
                                  f"{self.more}\n{self.config}\n")
         return [self.program, "-f", "-c", path]
 

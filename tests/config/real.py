@@ -90,7 +90,7 @@ def lay_out(setup, root):
     with open(os.path.join(root, "zone"), "w") as file:
         file.write((zone or "none.example TXT none") + "\n")
     with open(os.path.join(root, "test.conf"), "w") as file:
-        file.write("DNSZoneFile %s/zone\nSyslog no\nReportSpool %s/spool\n" % (root, root))
+        file.write("DNSZoneFile {0}/zone\nSyslog no\nReportSpool {0}/spool\nReportStore sqlite:{0}/reports.db\n".format(root))
     start = " ".join(lines_of(setup, "start")) or "-c /etc/opendkim.conf"
     return move(start).split() + ["-c", os.path.join(root, "test.conf")], zone
 

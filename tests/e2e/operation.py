@@ -98,7 +98,7 @@ def term_ends_cleanly(site):
     """SIGTERM: exit 0, no process left, socket gone; Postfix defers meanwhile."""
     site.start()
     carries_mail(site)
-    children = site.trimilter.children()
+    children = site.trimilter.children(None)
     address = site.trimilter.address()
     status = site.trimilter.stop()
     check(status == 0, "exit status %s" % status)

@@ -126,6 +126,7 @@ class Site:
             "HoldQuarantinedMessages": "yes",
             "LogWhy": "yes",
             "ReportSpool": folder + "/spool",
+            "ReportStore": "sqlite:%s/reports.db" % folder,
             "Syslog": "no",
         }
         settings.update(options)

@@ -101,10 +101,17 @@ class Trimilter:
                           lambda: "reloaded" in self.log()[mark:] and self.log()[mark:], 30)
         return "not reloaded" not in text
 
-    def children(self):
-        """Process ids of the master's children."""
+    def children(self, role="worker"):
+        """Process ids of the master's children of that role; None: of all."""
+        def role_of(pid):
+            try:
+                with open("/proc/%d/cmdline" % pid) as file:
+                    return file.read().split("\0")[2]
+            except (FileNotFoundError, ProcessLookupError, IndexError):
+                return ""
         with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as file:
-            return [int(word) for word in file.read().split()]
+            children = [int(word) for word in file.read().split()]
+        return [pid for pid in children if role is None or role_of(pid) == role]
 
     def log(self):
         try:

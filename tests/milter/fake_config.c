@@ -17,6 +17,7 @@ struct config {
 	const char *broken;
 	bool crash;
 	bool accept_on_error;
+	struct report_options report;
 	struct str mark; /* shows in every message which configuration judged it */
 };
 
@@ -39,6 +40,8 @@ static void set(struct config *config, struct arena *arena, const char *key, con
 		config->milter.syslog_success = value[0] == 'y';
 	else if (strcmp(key, "On-InternalError") == 0)
 		config->accept_on_error = value[0] == 'a';
+	else if (strcmp(key, "AggregateReports") == 0)
+		config->report.aggregate = value[0] == 'y';
 	else if (strcmp(key, "Mark") == 0)
 		config->mark = text;
 	else if (strcmp(key, "Broken") == 0)
@@ -95,6 +98,11 @@ const struct milter_options *config_milter(const struct config *config)
 const struct dns_options *config_dns(const struct config *config)
 {
 	return &config->dns;
+}
+
+const struct report_options *config_report(const struct config *config)
+{
+	return &config->report;
 }
 
 enum err config_load(const struct config *config, struct diag *diag, struct runtime **ret_runtime)

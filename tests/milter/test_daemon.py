@@ -59,7 +59,8 @@ class Daemon:
 
     def configure(self, config):
         with open(self.file, "w") as file:
-            file.write(f"Socket {self.address}\n{config}\nMilterEngine {ENGINE}\nReportSpool {self.directory}/spool\n")
+            file.write(f"Socket {self.address}\n{config}\nMilterEngine {ENGINE}\n"
+                       f"ReportSpool {self.directory}/spool\nReportStore sqlite:{self.directory}/reports.db\n")
 
     def command(self):
         return [PROGRAM, *self.arguments, "-c", self.file, *self.extra]
@@ -93,10 +94,22 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def workers(self):
-        """Process ids of the master's children."""
+    def children(self, role):
+        """Process ids of the master's children of that role."""
+        found = []
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            return [int(word) for word in file.read().split()]
+            children = [int(word) for word in file.read().split()]
+        for pid in children:
+            try:
+                with open(f"/proc/{pid}/cmdline") as file:
+                    if role in file.read().split("\0"):
+                        found.append(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return found
+
+    def workers(self):
+        return self.children("worker")
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
@@ -568,6 +581,124 @@ class Crash(Case):
         daemon.wait_log("ended with status 78")
         daemon.configure("")
         self.assert_serves(daemon)
+
+
+class Courier(Case):
+    """The child that sends reports. What a turn of it does stands in a file (fake_courier.c)."""
+
+    ON = "AggregateReports yes"
+
+    def setUp(self):
+        super().setUp()
+        self.orders = os.path.join(self.directory, "orders")
+        os.environ["FAKE_COURIER"] = self.orders
+        self.addCleanup(os.environ.pop, "FAKE_COURIER")
+
+    def order(self, word):
+        with open(self.orders, "w") as file:
+            file.write(word)
+
+    def turns(self, what="turn"):
+        """Process ids of all turns so far."""
+        if not os.path.exists(self.orders + ".log"):
+            return []
+        with open(self.orders + ".log") as file:
+            return [int(line.split()[1]) for line in file if line.startswith(what + " ")]
+
+    def the_courier(self, daemon, not_this=None):
+        """The one that is there and has had a turn."""
+        return wait_for(lambda: [pid for pid in daemon.children("courier") if pid in self.turns() and pid != not_this])[0]
+
+    def test_only_where_reports_are_on(self):
+        daemon = self.daemon().start()
+        self.assert_serves(daemon)
+        self.assertEqual(daemon.children("courier"), [])
+        daemon.configure(self.ON)
+        daemon.signal(signal.SIGHUP)
+        courier = self.the_courier(daemon)
+        daemon.configure("")
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: courier not in daemon.children("courier"))
+        daemon.wait_log(f"courier {courier} has finished")
+        time.sleep(0.3)
+        self.assertEqual(daemon.children("courier"), [])
+        self.assertIn("reports: records=0 built=0 failures=0 sent=1 deferred=0 refused=0 expired=0", daemon.log())
+
+    def test_new_one_after_reload(self):
+        daemon = self.daemon(self.ON).start()
+        first = self.the_courier(daemon)
+        daemon.signal(signal.SIGHUP)
+        second = self.the_courier(daemon, not_this=first)
+        self.assertEqual(daemon.children("courier"), [second])
+        self.assertIn(first, self.turns("leave"))
+        daemon.configure(self.ON + "\nBroken load")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_log("not reloaded")
+        time.sleep(0.2)
+        self.assertEqual(daemon.children("courier"), [second])
+
+    def test_new_one_with_the_new_program(self):
+        daemon = self.daemon(self.ON).start()
+        first = self.the_courier(daemon)
+        daemon.signal(signal.SIGUSR2)
+        self.the_courier(daemon, not_this=first)
+
+    def test_ready_without_it(self):
+        self.order("hang")
+        daemon = self.daemon(self.ON).start()
+        self.assert_serves(daemon)
+        self.the_courier(daemon)
+        self.assert_serves(daemon)
+
+    def test_crash_does_not_touch_the_worker(self):
+        self.order("crash")
+        daemon = self.daemon(self.ON).start()
+        (worker,) = daemon.workers()
+        wait_for(lambda: len(self.turns()) >= 3)
+        with daemon.milter() as milter:
+            milter.message("a@b", ["c@d"], [FROM], b"x")
+        self.assertIn(worker, daemon.workers())
+        for text in ("courier", "died of signal 6", "starts in 0.0 s", "starts in 0.5 s"):
+            self.assertIn(text, daemon.log())
+        self.order("")
+        courier = self.the_courier(daemon)
+        self.assertIn(courier, daemon.children("courier"))
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_killed(self):
+        daemon = self.daemon(self.ON).start()
+        first = self.the_courier(daemon)
+        os.kill(first, signal.SIGKILL)
+        self.the_courier(daemon, not_this=first)
+        self.assert_serves(daemon)
+
+    def test_end(self):
+        for word, least, most, text in (("", 0, 2, None), ("work", 0, 2, None), ("hang", 2.5, 6, "in the middle of a step")):
+            with self.subTest(word):
+                self.order(word)
+                daemon = self.daemon(self.ON).start()
+                courier = self.the_courier(daemon)
+                begin = time.monotonic()
+                self.assertEqual(daemon.stop(), 0, daemon.log())
+                took = time.monotonic() - begin
+                self.assertTrue(least <= took <= most, took)
+                self.assertNotIn("are killed", daemon.log())
+                self.assertEqual(text is None, courier in self.turns("close"))
+                if text:
+                    self.assertIn(text, daemon.log())
+
+    def test_end_while_it_waits_to_be_started(self):
+        self.order("crash")
+        daemon = self.daemon(self.ON).start()
+        wait_for(lambda: len(self.turns()) >= 4)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_master_killed(self):
+        daemon = self.daemon(self.ON).start()
+        courier = self.the_courier(daemon)
+        daemon.process.kill()
+        daemon.process.wait()
+        wait_for(lambda: not os.path.exists(f"/proc/{courier}"))
 
 
 class Drain(Case):

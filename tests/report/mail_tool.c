@@ -93,7 +93,7 @@ static int do_submit(struct arena *arena, int argc, char **argv)
 		[MAIL_UNREACHABLE] = "unreachable"};
 	struct str command[16], note = STR("");
 	struct report_options options = {.smtp_host = str_of(argv[1]), .command = command};
-	struct mail mail = {.sender = str_of(argv[2]), .to = str_of(argv[3])};
+	struct mail mail = {.sender = str_of(argv[2]), .to = str_of(argv[3]), .helo = STR("mx.example")};
 	for (int i = 5; i < argc; i++)
 		command[options.n_command++] = str_of(argv[i]);
 	enum mail_outcome outcome =

@@ -225,6 +225,7 @@ class Smtp(Submitted):
         self.assertEqual(self.submit("ok@example.org", data=text), ("accepted", "250 2.0.0 taken as 1"))
         self.assertEqual(self.sink.messages, [sink.Message("", ["ok@example.org"], text)])
         self.assertEqual(self.sink.commands[-1], "QUIT")
+        self.assertEqual(self.sink.commands[0], "EHLO mx.example")
         self.assertIn("MAIL FROM:<> SIZE=%d" % len(text), self.sink.commands)
         self.assertEqual(self.sink.complaints, [])
 

@@ -29,7 +29,8 @@ def start(daemon, folder, engine):
     config = os.path.join(folder, "conf")
     address = "local:%s/socket" % folder
     with open(config, "a") as file:
-        file.write("Socket %s\nMilterEngine %s\nReportSpool %s/spool\n" % (address, engine, folder))
+        file.write("Socket %s\nMilterEngine %s\nReportSpool %s/spool\nReportStore sqlite:%s/reports.db\n"
+                       % (address, engine, folder, folder))
     process = subprocess.Popen([daemon, "-f", "-c", config], stderr=open(os.path.join(folder, "log"), "wb"))
     for _ in range(500):
         if process.poll() is not None:

@@ -118,7 +118,7 @@ def start(binary, folder, config):
     """The daemon and where it listens."""
     path = os.path.join(folder, "socket")
     with open(os.path.join(folder, "conf"), "w") as file:
-        file.write(config + "Socket local:%s\nReportSpool %s/spool\n" % (path, folder))
+        file.write(config + "Socket local:%s\nReportSpool %s/spool\nReportStore sqlite:%s/reports.db\n" % (path, folder, folder))
     with open(os.path.join(folder, "log"), "w") as log:
         process = subprocess.Popen([binary, "-f", "-c", file.name], stderr=log)
     while not os.path.exists(path) and process.poll() is None:

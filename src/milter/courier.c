@@ -1,0 +1,214 @@
+#include "milter/courier.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "milter/control.h"
+#include "milter/sandbox.h"
+#include "report/courier.h"
+
+#define TURN_SECONDS 60
+/* Less than the master's patience. */
+#define FINISH_SECONDS 3
+
+struct post {
+	struct settings settings;
+	struct dns *dns;
+	struct courier courier;
+	struct courier_result total; /* since the start */
+	atomic_bool stop;
+	atomic_bool ready; /* turns are taken */
+	pthread_t turns;
+	pthread_mutex_t lock; /* of the two below */
+	pthread_cond_t changed;
+	bool leave;
+};
+
+/* ---- turns ---- */
+
+static bool asked_to_stop(void *context)
+{
+	struct post *post = context;
+	return atomic_load(&post->stop);
+}
+
+static bool open_store(struct post *post)
+{
+	char error[STORE_ERROR_SIZE];
+	if (post->courier.store != NULL)
+		return true;
+	enum err err = store_open(post->courier.runtime->report.store, &post->courier.store, error);
+	if (err != ERR_OK)
+		log_warning("report store: %s", error);
+	return err == ERR_OK;
+}
+
+static void add_up(struct courier_result *total, const struct courier_result *turn)
+{
+	total->imported.records += turn->imported.records;
+	total->imported.bad_lines += turn->imported.bad_lines;
+	total->built += turn->built;
+	total->failures += turn->failures;
+	total->sent += turn->sent;
+	total->deferred += turn->deferred;
+	total->refused += turn->refused;
+	total->expired += turn->expired;
+}
+
+/* What has been done, where anything was. */
+static void tell(const char *when, const struct courier_result *result)
+{
+	if (result->imported.bad_lines > 0)
+		log_warning("reports: %" PRIu64 " torn or foreign lines in the spool", result->imported.bad_lines);
+	if (result->imported.records + result->built + result->failures + result->sent + result->deferred +
+			result->refused + result->expired >
+		0)
+		log_info("reports%s: records=%" PRIu64 " built=%" PRIu64 " failures=%" PRIu64 " sent=%" PRIu64
+			 " deferred=%" PRIu64 " refused=%" PRIu64 " expired=%" PRIu64,
+			when, result->imported.records, result->built, result->failures, result->sent, result->deferred,
+			result->refused, result->expired);
+}
+
+static void take_turn(struct post *post)
+{
+	struct courier_result result;
+	if (!open_store(post))
+		return;
+	courier_turn(&post->courier, clock_unix(), &result);
+	tell("", &result);
+	add_up(&post->total, &result);
+}
+
+/* Until the next turn, or until there is none. */
+static bool rest(struct post *post, int64_t until_ms)
+{
+	struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+	pthread_mutex_lock(&post->lock);
+	while (!post->leave && clock_monotonic_ms() < until_ms)
+		pthread_cond_clockwait(&post->changed, &post->lock, CLOCK_MONOTONIC, &until);
+	bool leave = post->leave;
+	pthread_mutex_unlock(&post->lock);
+	return !leave;
+}
+
+/* Keys and tables may be in a database that does not answer. */
+static int prepare(struct post *post)
+{
+	char error[DNS_ERROR_SIZE];
+	enum err err = dns_new(config_dns(post->settings.config), &post->dns, error);
+	if (err != ERR_OK) {
+		log_error("DNS: %s", error);
+		return err_exit_status(err);
+	}
+	int status = settings_load(&post->settings, &post->courier.runtime);
+	if (status != 0)
+		return status;
+	post->courier.dns = post->dns;
+	post->courier.holder = arena_printf(
+		post->settings.arena, "%.*s/%d", STR_ARG(runtime_host_name(post->settings.arena)), (int)getpid());
+	post->courier.stop = asked_to_stop;
+	post->courier.context = post;
+	return 0;
+}
+
+static void *run_turns(void *context)
+{
+	struct post *post = context;
+	int64_t next;
+	int status = prepare(post);
+	if (status != 0)
+		_exit(status);
+	atomic_store(&post->ready, true);
+	control_tell(CONTROL_READY);
+	do {
+		next = clock_monotonic_ms() + TURN_SECONDS * 1000;
+		take_turn(post);
+	} while (rest(post, next));
+	courier_leave(&post->courier);
+	store_close(post->courier.store);
+	tell(" since the start", &post->total);
+	return NULL;
+}
+
+/* ---- the process ---- */
+
+/*
+ * Without a command nothing is ever run. A command has needs of its own, which our filter, made for us, would forbid to
+ * it too; and sendmail must gain the group of its queue.
+ */
+static void restrict_rights(const struct post *post)
+{
+	if (config_report(post->settings.config)->n_command > 0)
+		return;
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (post->settings.milter->sandbox)
+		sandbox_enter();
+}
+
+static void wait_for_order(void)
+{
+	struct pollfd control = {.fd = CONTROL_FD, .events = POLLIN};
+	for (;;) {
+		if (poll(&control, 1, -1) <= 0)
+			continue;
+		switch (control_hear()) {
+		case CONTROL_GONE:
+		case CONTROL_DRAIN:
+		case CONTROL_STOP:
+			return;
+		}
+	}
+}
+
+/* True: the turn has come to its end, or none had begun. */
+static bool finish(struct post *post)
+{
+	struct timespec end;
+	atomic_store(&post->stop, true);
+	if (!atomic_load(&post->ready))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += FINISH_SECONDS;
+	pthread_mutex_lock(&post->lock);
+	post->leave = true;
+	pthread_cond_signal(&post->changed);
+	pthread_mutex_unlock(&post->lock);
+	return pthread_clockjoin_np(post->turns, NULL, CLOCK_MONOTONIC, &end) == 0;
+}
+
+int courier_run(const struct invocation *invocation)
+{
+	struct post post = {0};
+	control_begin();
+	/* The worker has told the warnings. */
+	int status = settings_read(invocation, false, &post.settings);
+	if (status != 0)
+		return status;
+	settings_log(&post.settings, invocation->foreground);
+	if (!invocation->foreground)
+		settings_leave_terminal();
+	restrict_rights(&post);
+	pthread_mutex_init(&post.lock, NULL);
+	pthread_cond_init(&post.changed, NULL);
+	int error = pthread_create(&post.turns, NULL, run_turns, &post);
+	if (error != 0) {
+		log_error("cannot make a thread: %s", strerror(error));
+		return EX_OSERR;
+	}
+	wait_for_order();
+	if (!finish(&post))
+		log_info("the courier ends in the middle of a step, which the next one begins again");
+	/* What DNS and store hold needs no tidying: the process is at its end. */
+	_exit(0);
+}
