@@ -144,9 +144,10 @@ static bool is_harmless(struct xml_reader *reader, const xmlError *error)
 	if (error->level == XML_ERR_WARNING || error->domain == XML_FROM_NAMESPACE)
 		return true;
 	switch (error->code) {
-	case XML_ERR_INVALID_ENCODING:
+	case XML_ERR_INVALID_ENCODING: /* this one or the next, as the library likes */
 	case XML_ERR_INVALID_CHAR:
-	case XML_ERR_INVALID_CHARREF:
+	case XML_ERR_INVALID_HEX_CHARREF:
+	case XML_ERR_INVALID_DEC_CHARREF:
 	case XML_ERR_UNDECLARED_ENTITY:
 	case XML_ERR_NAME_REQUIRED: /* a bare "&" */
 	case XML_ERR_ENTITYREF_SEMICOL_MISSING:
