@@ -18,6 +18,7 @@
 /* Width of what reporters write as an address and is none. */
 #define SOURCE_WIDTH 45
 #define ROWS_BETWEEN_PROGRESS 4096
+#define OUT_MAX ((size_t)64 * 1024)
 
 static const char usage[] =
 	"Usage: trimilterctl report show [--json] FILE|-\n"
@@ -98,6 +99,15 @@ static int compare_sources(const void *a, const void *b)
 	if (left->counts.messages != right->counts.messages)
 		return left->counts.messages < right->counts.messages ? 1 : -1;
 	return str_cmp(left->ip, right->ip);
+}
+
+/* What is built goes out now and then: a report may have a million sources. */
+static void flush_out(struct buf *out, size_t from)
+{
+	if (out->n <= from)
+		return;
+	fwrite(out->p, 1, out->n, stdout);
+	out->n = 0;
 }
 
 /* ---- text ---- */
@@ -185,8 +195,10 @@ static void text_table(struct buf *out, const struct showing *showing)
 	add_padding(out, from, width);
 	buf_printf(out, " %10s %10s %6s %10s %6s %10s %10s %10s %10s\n", "messages", "pass", "", "fail", "", "by DKIM",
 		"by SPF", "quarantine", "reject");
-	for (size_t i = 0; i < showing->n; i++)
+	for (size_t i = 0; i < showing->n; i++) {
 		text_counts(out, showing->sources[i]->ip, width, &showing->sources[i]->counts);
+		flush_out(out, OUT_MAX);
+	}
 	text_counts(out, total, width, &showing->all);
 }
 
@@ -195,7 +207,7 @@ static void show_text(const struct showing *showing, const struct aggregate_docu
 	struct buf out = buf_in(showing->arena);
 	text_head(&out, document);
 	text_table(&out, showing);
-	fwrite(out.p, 1, out.n, stdout);
+	flush_out(&out, 0);
 }
 
 /* ---- JSON ---- */
@@ -262,6 +274,7 @@ static void show_json(const struct showing *showing, const struct aggregate_docu
 		json_str(&json, "source_ip", showing->sources[i]->ip);
 		json_counts(&json, &showing->sources[i]->counts);
 		json_object_end(&json);
+		flush_out(&out, OUT_MAX);
 	}
 	json_array_end(&json);
 	json_object_end(&json);

@@ -25,7 +25,8 @@ struct aggregate_header {
 struct aggregate_writer;
 
 /**
- * @maximum_bytes  of the compressed document; a single row is written however large it is
+ * @maximum_bytes  of the compressed document, whose XML has 128 MiB at most besides; a single row is written however
+ *                 large it is
  * The XML is compressed as it is written, so a report of a million rows takes no more memory than its result. Texts may
  * hold any bytes: those that XML cannot have become U+FFFD. Domains become A-labels. @header is borrowed until
  * aggregate_end(). Jumps to @arena's boundary for want of memory, as all of these do.
@@ -63,7 +64,7 @@ struct aggregate_document {
  * in capitals or of former drafts ("hardfail", "unknown"), addresses for domains, missing elements, an encoding that is
  * not kept to, a schema that never ends. Addresses, domains and results in a row are canonical, as far as they can be
  * read; other words stay as they are. No entity is expanded, nothing outside is loaded. Memory is bounded, whatever the
- * number of rows; at most 256 MiB are unpacked, and text beyond 4 KiB in an element is cut off.
+ * number of rows; at most 1 GiB is unpacked, and text beyond 4 KiB in an element is cut off.
  *
  * NULL: all of it was read; *ret_document is in @arena. Else what is wrong, in @arena or static; what was visited
  * before is then part of a damaged report.

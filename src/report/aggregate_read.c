@@ -11,7 +11,7 @@
 #include "report/aggregate_read_xml.h"
 #include "report/aggregate_unpack.h"
 
-#define UNPACKED_MAX ((size_t)256 * 1024 * 1024)
+#define UNPACKED_MAX ((size_t)1024 * 1024 * 1024)
 #define TEXT_MAX ((size_t)4096)
 #define REASONS_MAX 100
 #define RECORD_MAX ((size_t)4 * 1024 * 1024) /* memory for the texts of one */
@@ -447,7 +447,7 @@ static const char *read_document(struct reader *reader, struct gzip_reader *pack
 			return "the compressed data are damaged or end early";
 		total += n;
 		if (total > UNPACKED_MAX)
-			return "it is larger than 256 MiB when unpacked";
+			return "it is larger than 1 GiB when unpacked";
 	} while (n > 0);
 	return "it ends early";
 }

@@ -11,6 +11,8 @@
 #define NAMESPACE "urn:ietf:params:xml:ns:dmarc-2.0"
 /* The end of the root element. */
 #define TAIL ((size_t)64)
+/* Of one part's XML: who gets it unpacks it, most often to a tree in memory that is ten times as large. */
+#define PLAIN_MAX ((uint64_t)128 * 1024 * 1024)
 
 struct aggregate_writer {
 	struct arena *arena;
@@ -19,8 +21,9 @@ struct aggregate_writer {
 	struct xml_writer *xml;
 	struct gzip_writer *gzip;
 	size_t maximum_bytes;
-	size_t inside; /* bytes of XML that may still be within the compressor */
-	struct str id; /* Report-ID, and unique-id of the file name */
+	size_t inside;  /* bytes of XML that may still be within the compressor */
+	uint64_t plain; /* bytes of XML in all */
+	struct str id;  /* Report-ID, and unique-id of the file name */
 	struct str domain;
 	uint64_t messages, rows;
 };
@@ -218,6 +221,7 @@ static void compress(struct aggregate_writer *writer)
 	struct str xml = xml_written(writer->xml);
 	gzip_add(writer->gzip, xml);
 	writer->inside += xml.n;
+	writer->plain += xml.n;
 	xml_forget(writer->xml);
 	arena_reset(writer->scratch);
 }
@@ -257,6 +261,8 @@ struct aggregate_writer *aggregate_begin(
  */
 static bool fits(struct aggregate_writer *writer, size_t n)
 {
+	if (writer->plain + n + TAIL > PLAIN_MAX)
+		return false;
 	if (gzip_size(writer->gzip) + gzip_bound(writer->inside + n + TAIL) <= writer->maximum_bytes)
 		return true;
 	gzip_flush(writer->gzip);

@@ -388,6 +388,24 @@ static void test_split(void **state)
 		fail_msg("%zu parts instead of 4", parts);
 }
 
+/* Equal rows take hardly any room in the compressed file; the XML is bounded all the same. */
+static void test_plain_size(void **state)
+{
+	(void)state;
+	static char text[100000];
+	struct store_report report;
+	struct aggregate_header header = lab_header(REPORT_RFC9990);
+	struct aggregate_writer *writer = aggregate_begin(arena, &header, SIZE_MAX);
+	struct store_row row = lab_row(arena);
+	memset(text, 'x', sizeof(text));
+	row.row.spf_human_result = str_from(text, sizeof(text));
+	while (aggregate_add(writer, &row))
+		;
+	assert_int_equal(aggregate_end(writer, &report), ERR_OK);
+	if (report.rows < 1300 || report.rows > 1342)
+		fail_msg("%llu rows of 100,000 bytes each", (unsigned long long)report.rows);
+}
+
 /* A report that is made again is the same file: RFC 9990 section 3.5.2. */
 static void test_same_again(void **state)
 {
@@ -451,6 +469,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_rows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_extremes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_plain_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_same_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain_of_damaged, set_up, tear_down),
 		cmocka_unit_test(test_out_of_memory),
