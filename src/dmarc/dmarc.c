@@ -385,11 +385,13 @@ bool dmarc_evaluate(struct arena *arena, const struct dmarc_options *options, co
 		if (domain_is_hostname(results[i].author_domain))
 			dmarc_discover_want(lookups, results[i].author_domain);
 	}
-	bool waiting = false;
+	/*
+	 * One after another: what an author's identifiers cost is known when the one before has had his. A later run
+	 * then asks all that an earlier one did, and the limit on a run's look-ups bounds those of the message.
+	 */
 	for (size_t i = 0; i < n; i++)
-		waiting |= judge_author(&evaluation, results[i].author_domain, &results[i]) == DMARC_WAITING;
-	if (waiting)
-		return false;
+		if (judge_author(&evaluation, results[i].author_domain, &results[i]) == DMARC_WAITING)
+			return false;
 	if (input->author == AUTHOR_ONE && n == 1)
 		*ret_result = results[0];
 	else
