@@ -1,23 +1,18 @@
 /*
  * trimilterctl genkey: a private key, the record that goes with it, and what to do with both.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/domain.h"
 #include "ctl/common.h"
+#include "ctl/new_key.h"
 #include "ctl/verbs.h"
-#include "dkim/key.h"
 
 static const char usage[] = "Usage: trimilterctl genkey [OPTION]...\n"
 			    "Make a signing key: SELECTOR.private (mode 0600) and SELECTOR.txt, its DNS record.\n\n"
@@ -60,102 +55,13 @@ struct request {
 	bool testing, mail_only, strict, force;
 };
 
-/* ---- files ---- */
-
-static int complain(const char *what, const char *path)
-{
-	fprintf(stderr, "trimilterctl genkey: %s %s: %s\n", what, path, strerror(errno));
-	return EX_IOERR;
-}
-
-static bool write_all(int fd, struct str text)
-{
-	while (text.n > 0) {
-		ssize_t n = write(fd, text.p, text.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		text = str_skip(text, (size_t)n);
-	}
-	return fsync(fd) == 0;
-}
-
-static bool give_to_user(const struct request *request, int fd)
-{
-	const struct passwd *entry;
-	if (request->user == NULL)
-		return true;
-	errno = 0;
-	entry = getpwnam(request->user);
-	if (entry == NULL && errno == 0)
-		errno = EINVAL;
-	return entry != NULL && fchown(fd, entry->pw_uid, entry->pw_gid) == 0;
-}
-
-/* Complete or not at all, also when the machine stops meanwhile; link() never replaces what is there. */
-static int write_file(const struct request *request, const char *path, struct str text, mode_t mode, bool is_key)
-{
-	const char *temporary = arena_printf(request->arena, "%s.%ld.new", path, (long)getpid()).p;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return complain("cannot create", temporary);
-	bool written = fchmod(fd, mode) == 0 && (!is_key || give_to_user(request, fd)) && write_all(fd, text);
-	int status = EX_OK;
-	if (!written)
-		status = complain("cannot write", temporary);
-	else if (request->force ? rename(temporary, path) != 0 : link(temporary, path) != 0)
-		status = complain(errno == EEXIST ? "will not replace (--force does)" : "cannot create", path);
-	close(fd);
-	unlink(temporary);
-	return status;
-}
-
 /* ---- the record ---- */
 
-static struct str make_record(const struct request *request, const struct dkim_private_key *key)
-{
-	struct str flags = request->testing && request->strict ? STR("y:s")
-			   : request->testing                  ? STR("y")
-			   : request->strict                   ? STR("s")
-							       : STR("");
-	struct str record = dkim_key_record(request->arena, key, flags);
-	struct str head = str_head(record, (size_t)(strstr(record.p, "p=") - record.p));
-	struct buf out = buf_in(request->arena);
-	buf_add(&out, head);
-	if (request->mail_only)
-		buf_add_cstr(&out, "s=email; ");
-	if (request->note != NULL)
-		buf_printf(&out, "n=%s; ", request->note);
-	buf_add(&out, str_skip(record, head.n));
-	return buf_str(&out);
-}
-
-/* A string of a TXT record has at most 255 bytes, RFC 1035 section 3.3; '"' and '\' need a '\'. */
-static void add_strings(struct buf *out, struct str record)
-{
-	while (record.n > 0) {
-		struct str part = str_head(record, 250);
-		record = str_skip(record, part.n);
-		buf_add_cstr(out, " \"");
-		for (size_t i = 0; i < part.n; i++) {
-			if (part.p[i] == '"' || part.p[i] == '\\')
-				buf_add_char(out, '\\');
-			buf_add_char(out, part.p[i]);
-		}
-		buf_add_char(out, '"');
-	}
-}
-
-static struct str zone_line(const struct request *request, struct str record)
+static struct str zone_line(const struct request *request, const struct new_key *key)
 {
 	struct buf out = buf_in(request->arena);
-	buf_printf(&out, "%s._domainkey", request->selector);
-	if (request->domain.n > 0)
-		buf_printf(&out, ".%.*s.", STR_ARG(request->domain));
-	buf_add_cstr(&out, " IN TXT (");
-	add_strings(&out, record);
-	buf_add_cstr(&out, " )\n");
+	const char *dot = request->domain.n > 0 ? "." : "";
+	zone_line_add(&out, arena_printf(request->arena, "%.*s%s", STR_ARG(key->owner), dot), key->record);
 	return buf_str(&out);
 }
 
@@ -184,31 +90,46 @@ static void explain(const struct request *request, const char *key_path, struct 
 	printf("%d. Reload the daemon.\n", step + 1);
 }
 
+/* The record belongs to the key: both or none. */
+static int write_files(const struct request *request, const char *key_path, struct str pem, struct str line)
+{
+	struct files *files = files_new(request->arena, "genkey");
+	const char *record_path = arena_printf(request->arena, "%s/%s.txt", request->directory, request->selector).p;
+	struct file_rights key = {0}, record = {(uid_t)-1, (gid_t)-1, 0644};
+	if (!key_rights(str_of(request->user), &key)) {
+		fprintf(stderr, "trimilterctl genkey: -u: there is no user \"%s\"\n", request->user);
+		return EX_IOERR;
+	}
+	if (request->force) {
+		files_overwrite(files, key_path, pem, &key);
+		files_overwrite(files, record_path, line, &record);
+	} else {
+		files_create(files, key_path, pem, &key);
+		files_create(files, record_path, line, &record);
+	}
+	if (!files_apply(files)) {
+		if (!request->force && (access(key_path, F_OK) == 0 || access(record_path, F_OK) == 0))
+			fputs("trimilterctl genkey: --force replaces what is there\n", stderr);
+		return EX_IOERR;
+	}
+	files_finish(files);
+	return EX_OK;
+}
+
 static int generate(const struct request *request)
 {
-	struct dkim_private_key *key = dkim_private_key_generate(request->type, request->bits);
-	if (key == NULL) {
+	struct new_key key;
+	const struct record_tags tags = {request->testing, request->mail_only, request->strict, request->note};
+	if (!new_key_make(request->arena, request->type, request->bits, request->domain, str_of(request->selector),
+		    &tags, &key)) {
 		fputs("trimilterctl genkey: OpenSSL cannot make such a key\n", stderr);
 		return EX_SOFTWARE;
 	}
-	const char *base = arena_printf(request->arena, "%s/%s", request->directory, request->selector).p;
-	const char *key_path = arena_printf(request->arena, "%s.private", base).p;
-	struct str record = make_record(request, key);
-	struct str line = zone_line(request, record);
-	/* The record belongs to the key: never leave an old one beside a new key. */
-	int status = EX_OK;
-	const char *record_path = arena_printf(request->arena, "%s.txt", base).p;
-	if (!request->force && access(record_path, F_OK) == 0) {
-		errno = EEXIST;
-		status = complain("will not replace (--force does)", record_path);
-	}
+	const char *key_path = arena_printf(request->arena, "%s/%s.private", request->directory, request->selector).p;
+	struct str line = zone_line(request, &key);
+	int status = write_files(request, key_path, key.pem, line);
 	if (status == EX_OK)
-		status = write_file(request, key_path, dkim_private_key_pem(request->arena, key), 0600, true);
-	dkim_private_key_unref(key);
-	if (status == EX_OK)
-		status = write_file(request, record_path, line, 0644, false);
-	if (status == EX_OK)
-		explain(request, key_path, line, record);
+		explain(request, key_path, line, key.record);
 	return status;
 }
 
@@ -247,8 +168,7 @@ static int take_option(struct request *request, int option)
 			       ? EX_OK
 			       : ctl_usage_error("genkey", "-n: only ASCII without ';' may be in a note");
 	case OPTION_TYPE:
-		request->type = strcmp(optarg, "ed25519") == 0 ? DKIM_KEY_ED25519 : DKIM_KEY_RSA;
-		return request->type == DKIM_KEY_ED25519 || strcmp(optarg, "rsa") == 0
+		return key_type_parse(optarg, &request->type)
 			       ? EX_OK
 			       : ctl_usage_error("genkey", "--type: \"%s\" is neither rsa nor ed25519", optarg);
 	case 'D':

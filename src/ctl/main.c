@@ -16,6 +16,7 @@ static const struct verb {
 	{"check", ctl_check, "what would become of a stored message, and why"},
 	{"spf", ctl_spf, "evaluate SPF for a client and a sender"},
 	{"dmarc", ctl_dmarc, "evaluate DMARC for an author domain and given results"},
+	{"domain", ctl_domain, "the domains that are signed: add one with its key, list, remove"},
 	{"genkey", ctl_genkey, "make a signing key and its DNS record"},
 	{"testkey", ctl_testkey, "compare signing keys with what is published in the DNS"},
 	{"conf", ctl_conf, "show or check the configuration, print the sample file"},

@@ -9,6 +9,7 @@ int ctl_dmarc(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_genkey(int argc, char **argv);
 int ctl_testkey(int argc, char **argv);
+int ctl_domain(int argc, char **argv);
 int ctl_conf(int argc, char **argv);
 int ctl_report(int argc, char **argv);
 
