@@ -53,11 +53,15 @@ static bool add_row(void *context, const struct store_row *row)
 	return aggregate_add(writing->writer, row);
 }
 
-/* Letters and digits, the same for this batch whenever and wherever it is written. */
-static struct str unique_of(struct arena *arena, const struct store_batch *batch)
+/*
+ * Letters and digits, the same for this batch whenever and wherever it is written. A batch's number alone comes again
+ * in other stores: those of other reporters, and the one that is made anew here.
+ */
+static struct str unique_of(struct arena *arena, struct str reporter, const struct store_batch *batch)
 {
-	uint64_t number = courier_number(arena_printf(arena, "%.*s\n%.*s\n%.*s\n%lld", STR_ARG(batch->policy.domain),
-		STR_ARG(batch->policy.record), STR_ARG(batch->policy.discovery), (long long)batch->id));
+	uint64_t number = courier_number(arena_printf(arena, "%.*s\n%.*s\n%.*s\n%.*s\n%lld\n%lld", STR_ARG(reporter),
+		STR_ARG(batch->policy.domain), STR_ARG(batch->policy.record), STR_ARG(batch->policy.discovery),
+		(long long)batch->period, (long long)batch->id));
 	return arena_printf(arena, "%016llx", (unsigned long long)number);
 }
 
@@ -76,7 +80,7 @@ enum err courier_documents(struct courier *courier, struct arena *arena, const s
 		.policy = batch->policy,
 		.begin = batch->period,
 		.end = batch->period + options->interval - 1,
-		.unique = unique_of(arena, batch),
+		.unique = unique_of(arena, domain, batch),
 	};
 	begin_document(&writing);
 	enum err err = store_rows(courier->store, batch->id, add_row, &writing);
@@ -98,8 +102,7 @@ static struct store_report report_for_nobody(
 	const struct report_options *options = &courier->runtime->report;
 	return (struct store_report){
 		.batch = batch->id,
-		.report_id = arena_printf(arena, "%.*s@%.*s", STR_ARG(unique_of(arena, batch)),
-			STR_ARG(courier_domain(options->address))),
+		.report_id = unique_of(arena, courier_domain(options->address), batch),
 		.domain = batch->policy.domain,
 		.begin = batch->period,
 		.end = batch->period + options->interval - 1,
