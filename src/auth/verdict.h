@@ -9,6 +9,7 @@
 #include "dmarc/dmarc.h"
 
 enum verdict_action { VERDICT_ACCEPT, VERDICT_REJECT, VERDICT_TEMPFAIL, VERDICT_QUARANTINE, VERDICT_DISCARD };
+#define VERDICT_ACTIONS (VERDICT_DISCARD + 1)
 
 const char *verdict_action_text(enum verdict_action action); /* "accept" ... as in the JSON of trimilterctl check */
 

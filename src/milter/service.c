@@ -17,6 +17,7 @@ struct service {
 	atomic_bool log_accepted;
 	atomic_uint sessions;
 	atomic_uint messages;
+	atomic_uint_fast64_t n_connections, n_messages, n_verdicts[VERDICT_ACTIONS], n_faults;
 };
 
 struct service *service_new(struct dns *dns)
@@ -81,6 +82,7 @@ void service_message_begin(struct service *service, struct runtime **ret_runtime
 {
 	struct arena *arena = NULL;
 	atomic_fetch_add(&service->messages, 1);
+	atomic_fetch_add(&service->n_messages, 1);
 	pthread_mutex_lock(&service->lock);
 	struct runtime *runtime = service->runtime != NULL ? runtime_ref(service->runtime) : NULL;
 	if (service->n_spare > 0)
@@ -110,6 +112,7 @@ void service_message_end(struct service *service, struct runtime *runtime, struc
 void service_session_begin(struct service *service)
 {
 	atomic_fetch_add(&service->sessions, 1);
+	atomic_fetch_add(&service->n_connections, 1);
 }
 
 void service_session_end(struct service *service)
@@ -123,4 +126,23 @@ struct service_load service_load(const struct service *service)
 		.sessions = atomic_load(&service->sessions),
 		.messages = atomic_load(&service->messages),
 	};
+}
+
+void service_count(struct service *service, enum verdict_action action, bool fault)
+{
+	atomic_fetch_add(&service->n_verdicts[action], 1);
+	if (fault)
+		atomic_fetch_add(&service->n_faults, 1);
+}
+
+struct service_counters service_counters(const struct service *service)
+{
+	struct service_counters counters = {
+		.connections = atomic_load(&service->n_connections),
+		.messages = atomic_load(&service->n_messages),
+		.faults = atomic_load(&service->n_faults),
+	};
+	for (size_t i = 0; i < VERDICT_ACTIONS; i++)
+		counters.verdicts[i] = atomic_load(&service->n_verdicts[i]);
+	return counters;
 }

@@ -6,8 +6,10 @@
 #define TRIMILTER_MILTER_SERVICE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "auth/runtime.h"
+#include "auth/verdict.h"
 #include "base/arena.h"
 #include "dns/dns.h"
 
@@ -49,5 +51,17 @@ struct service_load {
 	unsigned messages; /* from MAIL to the verdict */
 };
 struct service_load service_load(const struct service *service);
+
+/** A message has had its answer. @fault  it was On-InternalError's, since we could not judge or sign it */
+void service_count(struct service *service, enum verdict_action action, bool fault);
+
+/** Since the start; each only grows. Read one after another, so that a sum may be a message ahead. */
+struct service_counters {
+	uint64_t connections;
+	uint64_t messages; /* that began; those that the MTA gave up included */
+	uint64_t verdicts[VERDICT_ACTIONS];
+	uint64_t faults; /* of these verdicts */
+};
+struct service_counters service_counters(const struct service *service);
 
 #endif

@@ -321,11 +321,15 @@ void session_finish(struct session *session, bool applied)
 		session->failure = "the MTA did not take the changes";
 	if (verdict == NULL || session->failure != NULL) {
 		struct str queue_id = macro(session, "i");
+		verdict = session_internal_error(session);
+		service_count(session->service, verdict->action, true);
 		log_error("%.*s: action=%s reason=\"%s\"", STR_ARG(queue_id.n > 0 ? queue_id : STR("-")),
-			verdict_action_text(session_internal_error(session)->action),
+			verdict_action_text(verdict->action),
 			session->failure != NULL ? session->failure : "end of a message that never began");
-	} else if (verdict->action != VERDICT_ACCEPT || service_logs_accepted(session->service)) {
-		log_info("%.*s", STR_ARG(verdict->log_line));
+	} else {
+		service_count(session->service, verdict->action, false);
+		if (verdict->action != VERDICT_ACCEPT || service_logs_accepted(session->service))
+			log_info("%.*s", STR_ARG(verdict->log_line));
 	}
 	end_message(session);
 }

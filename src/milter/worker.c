@@ -19,6 +19,7 @@
 #include "milter/reloader.h"
 #include "milter/sandbox.h"
 #include "milter/service.h"
+#include "milter/statistics.h"
 #include "report/spool.h"
 
 /* libmilter writes the reply after our callback has returned: the last verdict needs this long to reach the MTA. */
@@ -26,8 +27,8 @@
 /* A connection that was accepted just before we stopped listening is counted from its first word. */
 #define FIRST_WORD_MS 1000
 #define LOOK_AGAIN_MS 20
-/* What was recorded for reports can be seen by the importer after so long. */
-#define SPOOL_TICK_MS 60000
+/* What was recorded for reports can be seen by the importer after so long; statistics are as late as that. */
+#define TICK_MS 60000
 /* 4,000 questions to silent name servers and as many connections. */
 #define FILES_WANTED 8192
 
@@ -44,6 +45,9 @@ struct worker {
 	int64_t leaving_since;
 	int64_t quiet_since; /* no message in flight; 0: there is */
 	int64_t ticked_at;   /* the spool */
+	int64_t started_at;
+	int64_t told_at; /* statistics, */
+	uint64_t told;   /* and after how many messages */
 };
 
 static void reloaded(bool in_force)
@@ -194,14 +198,38 @@ static bool may_go(struct worker *worker)
 	return true;
 }
 
+static int64_t statistics_ms(const struct worker *worker)
+{
+	return (int64_t)worker->settings.milter->statistics_interval * 1000;
+}
+
+static void tell_statistics(struct worker *worker, int64_t now)
+{
+	worker->told_at = now;
+	worker->told = service_counters(worker->service).messages;
+	statistics_log(worker->service, (now - worker->started_at) / 1000);
+}
+
 static void tick(struct worker *worker)
 {
 	int64_t now = clock_monotonic_ms();
-	if (now - worker->ticked_at < SPOOL_TICK_MS)
+	if (statistics_ms(worker) != 0 && now - worker->told_at >= statistics_ms(worker) &&
+		service_counters(worker->service).messages != worker->told)
+		tell_statistics(worker, now);
+	if (now - worker->ticked_at < TICK_MS)
 		return;
 	worker->ticked_at = now;
 	if (service_spool(worker->service) != NULL)
 		spool_tick(service_spool(worker->service));
+}
+
+/* Until there is something to do without an order. */
+static int pause_ms(const struct worker *worker)
+{
+	int64_t statistics = statistics_ms(worker);
+	if (worker->leaving != STAYING)
+		return LOOK_AGAIN_MS;
+	return statistics != 0 && statistics < TICK_MS ? (int)statistics : TICK_MS;
 }
 
 int worker_run(const struct invocation *invocation)
@@ -234,12 +262,14 @@ int worker_run(const struct invocation *invocation)
 	if (!invocation->foreground)
 		settings_leave_terminal();
 	control_tell(CONTROL_READY);
+	worker.started_at = worker.told_at = clock_monotonic_ms();
 	while (!may_go(&worker)) {
-		if (poll(&control, 1, worker.leaving == STAYING ? SPOOL_TICK_MS : LOOK_AGAIN_MS) > 0 &&
-			!take_order(&worker))
+		if (poll(&control, 1, pause_ms(&worker)) > 0 && !take_order(&worker))
 			control.fd = -1;
 		tick(&worker);
 	}
+	if (statistics_ms(&worker) != 0)
+		tell_statistics(&worker, clock_monotonic_ms());
 	/* The front's threads are still there: nothing is torn down under them. */
 	_exit(0);
 }

@@ -38,6 +38,8 @@ static void set(struct config *config, struct arena *arena, const char *key, con
 		config->milter.background = value[0] == 'y';
 	else if (strcmp(key, "SyslogSuccess") == 0)
 		config->milter.syslog_success = value[0] == 'y';
+	else if (strcmp(key, "StatisticsInterval") == 0)
+		config->milter.statistics_interval = (unsigned)strtoul(value, NULL, 10);
 	else if (strcmp(key, "On-InternalError") == 0)
 		config->accept_on_error = value[0] == 'a';
 	else if (strcmp(key, "AggregateReports") == 0)
@@ -75,6 +77,7 @@ enum err config_read(struct arena *arena, const char *const *paths, size_t n_pat
 	config->milter.umask = -1u;
 	config->milter.syslog_facility = STR("mail");
 	config->milter.syslog_success = true;
+	config->milter.statistics_interval = 600;
 	config->dns = (struct dns_options){.nameservers = &nowhere,
 		.n_nameservers = 1,
 		.timeout_ms = 1000,

@@ -423,6 +423,38 @@ class Conversation(Case):
         self.assertEqual(len(re.findall(r"Q\d+: action=accept", daemon.log())), 400)
 
 
+class Statistics(Case):
+    def stats(self, daemon):
+        """The counters of each line so far."""
+        return [{key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+                for line in daemon.log().splitlines() if " stats: " in line]
+
+    def test_counters(self):
+        daemon = self.daemon("StatisticsInterval 1").start()
+        time.sleep(1.2)
+        self.assertEqual(self.stats(daemon), [])  # nothing has come, nothing is said
+        for fields in ([("X-Action", " reject")], [("X-Action", " tempfail")], [], [("X-Eat", " 2000000")]):
+            daemon.deliver(*fields)
+        with daemon.milter() as milter:
+            milter.mail("a@b")
+            wait_for(lambda: self.stats(daemon) and self.stats(daemon)[-1]["messages"] == 5)
+            self.assertEqual(self.stats(daemon)[-1]["in_flight"], 1)
+            n = len(self.stats(daemon))
+            time.sleep(1.3)
+            self.assertEqual(len(self.stats(daemon)), n)
+        daemon.stop()
+        last = self.stats(daemon)[-1]
+        self.assertEqual(len(self.stats(daemon)), n + 1)
+        self.assertEqual({key: last[key] for key in ("connections", "messages", "accept", "reject", "tempfail", "faults", "in_flight")},
+                         {"connections": 5, "messages": 5, "accept": 1, "reject": 1, "tempfail": 2, "faults": 1, "in_flight": 0})
+
+    def test_none(self):
+        daemon = self.daemon("StatisticsInterval 0").start()
+        daemon.deliver()
+        daemon.stop()
+        self.assertEqual(self.stats(daemon), [])
+
+
 class Reload(Case):
     def test_a_reload_never_splits_a_message(self):
         daemon = self.daemon("Mark first").start()
