@@ -50,20 +50,37 @@ void json_array_end(struct json *json)
 	close_nest(json, ']');
 }
 
+/* Printable US-ASCII that stands for itself: nearly all there is, so it goes out in one piece. */
+static size_t plain_length(struct str s)
+{
+	size_t n = 0;
+	while (n < s.n && s.p[n] >= ' ' && s.p[n] <= '~' && s.p[n] != '"' && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
+static void write_special(struct buf *out, struct str s, size_t n)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	if (n == 0 || c < 0x20 || c == 0x7f)
+		buf_printf(out, "\\u%04x", c);
+	else if (c == '"' || c == '\\')
+		buf_printf(out, "\\%c", c);
+	else
+		buf_add(out, str_head(s, n));
+}
+
 static void write_string(struct buf *out, struct str s)
 {
 	buf_add_char(out, '"');
 	while (s.n > 0) {
-		unsigned char c = (unsigned char)s.p[0];
+		size_t plain = plain_length(s);
+		buf_add(out, str_head(s, plain));
+		s = str_skip(s, plain);
+		if (s.n == 0)
+			break;
 		size_t n = utf8_length(s);
-		if (n == 0)
-			buf_printf(out, "\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			buf_printf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			buf_printf(out, "\\u%04x", c);
-		else
-			buf_add(out, str_head(s, n));
+		write_special(out, s, n);
 		s = str_skip(s, n == 0 ? 1 : n);
 	}
 	buf_add_char(out, '"');
