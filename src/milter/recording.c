@@ -10,8 +10,9 @@ static bool is_wanted(const struct report_options *options)
 
 static void warn(const char *error)
 {
-	log_warning("reports: %s. Mail is handled as always, but nothing is recorded for reports: let this user write "
-		    "there, name another directory in ReportSpool, or write AggregateReports no",
+	log_warning(
+		"reports: %s. Mail is handled as always, but nothing is recorded for reports: make that directory "
+		"and give it to the user of the daemon, name another one in ReportSpool, or write AggregateReports no",
 		error);
 }
 

@@ -66,14 +66,24 @@ static bool could_make(const char *path, char error[SPOOL_ERROR_SIZE])
 	return faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0 || say(error, "make", path);
 }
 
+/* Leaves errno alone. */
+static bool is_directory(const char *path)
+{
+	struct stat there;
+	int error = errno;
+	bool is = stat(path, &there) == 0 && S_ISDIR(there.st_mode);
+	errno = error;
+	return is;
+}
+
 static bool make(const char *path, char error[SPOOL_ERROR_SIZE])
 {
 	char part[PATH_MAX];
 	snprintf(part, sizeof(part), "%s", path);
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdir(part, 0700) != 0 && errno != EEXIST)
-			return access(part, F_OK) == 0 || say(error, "make", part);
+		if (mkdir(part, 0700) != 0 && errno != EEXIST && !is_directory(part))
+			return say(error, "make", part);
 		*slash = '/';
 	}
 	return mkdir(path, 0700) == 0 || errno == EEXIST || say(error, "make", path);
@@ -95,9 +105,10 @@ enum err spool_probe(struct str directory, bool create, char error[SPOOL_ERROR_S
 			return ERR_IO;
 	}
 	struct stat there;
-	if (stat(path, &there) == 0 && !S_ISDIR(there.st_mode))
+	bool found = stat(path, &there) == 0;
+	if (found && !S_ISDIR(there.st_mode))
 		errno = ENOTDIR;
-	else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+	else if (found && faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
 		return ERR_OK;
 	say(error, "write", path);
 	return ERR_IO;

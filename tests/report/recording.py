@@ -7,6 +7,7 @@ What the daemon records of messages, from outside: each once, whatever is killed
 PROGRAM is trimilter. The lines are read here by their description, docs/report-records.md, not by the program's own
 reader. N: how often a worker is killed at a random instant; 10, a few seconds; 200 for a long proof.
 """
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -73,6 +75,9 @@ class Recording(Case):
             file.write(ZONE)
         self.config = CONFIG.format(top=self.directory)
         self.spool = os.path.join(self.directory, "spool")
+        # A store that cannot be opened: the lines stay where they are.
+        self.store = os.path.join(self.directory, "reports.db")
+        os.mkdir(self.store)
 
     def send(self, daemon, queue_id, ip="192.0.2.1", rcpt="b@example.net", fields=(FROM,)):
         with test_daemon.Milter(daemon.address) as milter:
@@ -229,9 +234,8 @@ class Recording(Case):
 
     # ---- killed ----
 
-    def test_killed_at_any_instant(self):
-        """No message whose verdict was given is lost, none is there twice."""
-        daemon = self.daemon(self.config + "FailureReports yes\nBackground no\n").start()
+    def kill_and_kill(self, daemon):
+        """Queue ids of the messages whose verdict came, while worker, courier and master were killed KILLS times."""
         answered, over, failures = set(), threading.Event(), []
         lock = threading.Lock()
         fields = [FROM, ("Subject", " " + "x" * 5000)]  # more than a page, and a failure has it in its record
@@ -265,7 +269,7 @@ class Recording(Case):
                 time.sleep(random.random() * 0.05)
                 # The master too, which would wait longer each time before it starts another one.
                 daemon.signal(signal.SIGSTOP)
-                for pid in [*daemon.workers(), daemon.process.pid]:
+                for pid in [*daemon.workers(), *daemon.children("courier"), daemon.process.pid]:
                     os.kill(pid, signal.SIGKILL)
                 daemon.process.wait()
                 daemon.start()
@@ -274,17 +278,41 @@ class Recording(Case):
             for thread in threads:
                 thread.join(60)
         daemon.stop()
+        self.assertEqual(failures, [])
+        return answered
+
+    def test_killed_at_any_instant(self):
+        """No message whose verdict was given is lost, none is there twice."""
+        daemon = self.daemon(self.config + "FailureReports yes\n").start()
+        answered = self.kill_and_kill(daemon)
         records, torn = read_spool(self.spool)
         ids = [record["queue_id"] for record in records]
         unique = [record["id"] for record in records]
         print(f"{KILLS} kills: {len(answered)} answered, {len(ids)} recorded, {torn} torn")
-        self.assertEqual(failures, [])
         self.assertEqual(answered - set(ids), set(), "lost")
         self.assertEqual(len(ids), len(set(ids)), "a message twice")
         self.assertEqual(len(unique), len(set(unique)), "an id twice")
         # What is more was recorded before its writer was killed: at most a message on each connection and kill.
         self.assertLessEqual(len(ids) - len(answered), KILLS * 4)
         self.assertGreaterEqual(len(os.listdir(self.spool)), KILLS)
+
+    def test_killed_while_imported(self):
+        """The same with a store: what is in it and what still is in the spool are all of them."""
+        os.rmdir(self.store)
+        daemon = self.daemon(self.config + "ReportServer 127.0.0.1:1\n").start()
+        answered = self.kill_and_kill(daemon)
+        with contextlib.closing(sqlite3.connect(self.store)) as store:
+            (stored,) = store.execute("SELECT coalesce(sum(messages), 0) FROM batch").fetchone()
+            positions = dict(store.execute("SELECT name, position FROM source"))
+        left = 0
+        for name in os.listdir(self.spool):
+            with open(os.path.join(self.spool, name), "rb") as file:
+                file.seek(positions.get(name, 0))
+                left += sum(line.endswith(b"\n") for line in file)
+        print(f"{KILLS} kills: {len(answered)} answered, {stored} stored, {left} left in the spool")
+        self.assertGreater(stored, 0)
+        self.assertGreaterEqual(stored + left, len(answered))
+        self.assertLessEqual(stored + left, len(answered) + KILLS * 4)
 
     def test_upgrade_and_stop(self):
         """A drained worker's file and its successor's."""
