@@ -301,6 +301,11 @@ class Recording(Case):
         os.rmdir(self.store)
         daemon = self.daemon(self.config + "ReportServer 127.0.0.1:1\n").start()
         answered = self.kill_and_kill(daemon)
+        # A courier that is killed each time may not have come to it.
+        count = daemon.log().count("reports: records=")
+        daemon.start()
+        wait_for(lambda: daemon.log().count("reports: records=") > count, 20)
+        daemon.stop()
         with contextlib.closing(sqlite3.connect(self.store)) as store:
             (stored,) = store.execute("SELECT coalesce(sum(messages), 0) FROM batch").fetchone()
             positions = dict(store.execute("SELECT name, position FROM source"))
