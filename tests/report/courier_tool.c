@@ -5,6 +5,7 @@
  *									each has another address
  *	courier_tool fail CONFIG TIME N DOMAIN RECORD RCPT HEADERS	N that failed, for failure reports
  *	courier_tool turn CONFIG TIME [COUNT [STEP]]			COUNT turns, STEP seconds (60) apart
+ *	courier_tool lease CONFIG TIME					another host's courier: does it get its turn?
  *
  * A turn prints what it did. With DIE_AT=N in the environment the process kills itself before or behind the Nth call
  * that changes the world outside (even: before, odd: behind), and with DIE_LIST=FILE the calls are listed there. With
@@ -75,6 +76,10 @@ WRAP(store_due,
 	(struct store * store, struct arena *arena, int64_t now, unsigned claim, size_t limit,
 		const struct store_delivery **ret, size_t *ret_n),
 	(store, arena, now, claim, limit, ret, ret_n))
+WRAP(store_batches,
+	(struct store * store, struct arena *arena, int64_t before, bool all, int64_t after, size_t limit,
+		const struct store_batch **ret, size_t *ret_n),
+	(store, arena, before, all, after, limit, ret, ret_n))
 WRAP(store_delivery_done,
 	(struct store * store, int64_t delivery, enum store_delivery_state state, int64_t now, int64_t next,
 		struct str note),
@@ -205,6 +210,19 @@ static int do_turns(struct runtime *runtime, const struct config *config, int64_
 	return 0;
 }
 
+static int do_lease(const struct runtime *runtime, int64_t now)
+{
+	char error[STORE_ERROR_SIZE];
+	struct store *store;
+	bool mine = false;
+	if (store_open(runtime->report.store, &store, error) != ERR_OK)
+		return 74;
+	enum err err = __real_store_lease(store, COURIER_LEASE, STR("other"), now, COURIER_LEASE_SECONDS, &mine);
+	store_close(store);
+	puts(mine ? "yes" : "no");
+	return err == ERR_OK ? 0 : 74;
+}
+
 int main(int argc, char **argv)
 {
 	struct arena *arena = arena_new(0);
@@ -225,6 +243,8 @@ int main(int argc, char **argv)
 	else if (strcmp(argv[1], "turn") == 0)
 		status = do_turns(runtime, config, strtoll(argv[3], NULL, 10),
 			argc > 4 ? strtoul(argv[4], NULL, 10) : 1, argc > 5 ? strtoll(argv[5], NULL, 10) : 60);
+	else if (strcmp(argv[1], "lease") == 0)
+		status = do_lease(runtime, strtoll(argv[3], NULL, 10));
 	runtime_unref(runtime);
 	arena_free(arena);
 	return status;

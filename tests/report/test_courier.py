@@ -193,7 +193,19 @@ class Aggregate(Case):
         """A quarter of an hour, while other turns go on."""
         self.record("example.com", RECORD % "rua@third.example", 3)
         self.zone("example.com._report._dmarc.third.example RCODE SERVFAIL")
-        self.assertEqual(self.turns(NEXT, 3), [{"records": 3}, {}, {}])
+        listing = self.state + "/calls"
+
+        def looked():
+            with open(listing) as file:
+                return sum(line.endswith("before store_batches\n") for line in file)
+        self.assertEqual(self.turns(NEXT, 1, DIE_LIST=listing), [{"records": 3}])
+        once = looked()
+        os.unlink(listing)
+        self.assertEqual(self.turns(NEXT, 15, DIE_LIST=listing), [{}] * 15)
+        self.assertEqual(looked(), once)
+        os.unlink(listing)
+        self.turns(NEXT, 16, DIE_LIST=listing)
+        self.assertEqual(looked(), 2 * once)
 
     def test_signed(self):
         key = self.top + "/key"
@@ -217,6 +229,31 @@ class Aggregate(Case):
         self.record("example.com", RECORD % "rua@example.com")
         self.turn()
         self.assertEqual(self.sink.messages[0].sender, "reports+rua=example.com@mx.example")
+
+
+class Hosts(Case):
+    """Several that share a store."""
+
+    def lease(self, at):
+        return self.run_tool("lease", self.top + "/conf", at).strip()
+
+    def test_one_at_a_time(self):
+        self.record("example.com", RECORD % "rua@example.com")
+        self.assertEqual(self.lease(NEXT), "yes")
+        self.assertEqual(self.turn(NEXT), {"records": 1}, "each imports what it has recorded")
+        self.assertEqual(self.turn(NEXT + 700), {"built": 1, "sent": 1}, "the other one is dead")
+
+    def test_the_next_one_at_once(self):
+        self.record("example.com", RECORD % "rua@example.com")
+        self.turn(NEXT)
+        self.assertEqual(self.lease(NEXT), "yes")
+
+    def test_others_wait_for_a_dead_one(self):
+        self.record("example.com", RECORD % "rua@example.com")
+        self.run_tool("turn", self.top + "/conf", NEXT, status=None, DIE_AT=10)
+        self.assertEqual(self.status, -signal.SIGKILL)
+        self.assertEqual(self.lease(NEXT), "no")
+        self.assertEqual(self.lease(NEXT + 700), "yes")
 
 
 class Delivery(Case):
@@ -257,7 +294,7 @@ class Delivery(Case):
 
     def test_not_noted_is_not_sent_again(self):
         self.one("rua@example.com")
-        self.assertEqual(self.turns(NEXT, 3, STORE_DOWN="store_delivery_done"), [{"records": 1, "built": 1, "sent": 1}, {}, {}])
+        self.assertEqual(self.turns(NEXT, 3, 700, STORE_DOWN="store_delivery_done"), [{"records": 1, "built": 1, "sent": 1}, {}, {}])
         self.assertEqual(self.sink.to("rua@example.com"), 1)
         self.assertIn("report store:", self.log)
 
