@@ -31,7 +31,6 @@ void recording_begin(struct service *service, const struct report_options *optio
 		return;
 	if (spool != NULL) {
 		/* Another directory needs a restart, this one may have been mended. */
-		spool_tick(spool);
 		if (spool_probe(str_of(spool_directory(spool)), true, error) != ERR_OK)
 			warn(error);
 		return;

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "report/line.h"
 
-/* What an importer reads at a time after an hour without one; not a limit of anything else. */
+/* More than this within a minute begins another file, so that import and removal go in steps. */
 #define FILE_BYTES ((uint64_t)64 << 20)
 /* Names that were taken by somebody else while we made them. */
 #define OPEN_ATTEMPTS 10
@@ -36,9 +36,8 @@ struct spool {
 	int fd;               /* -1: none is open */
 	uint64_t size;        /* of whole lines in it */
 	unsigned sequence;
-	bool usable;         /* the directory; else nothing is tried before the next tick */
 	bool known_unusable; /* said at the start, and not to be said again */
-	int error;           /* errno of the last record that was dropped */
+	int error;           /* errno of the last record, 0 where it was written */
 	uint64_t dropped_said;
 	int64_t said_at; /* clock_monotonic_ms(); 0: never */
 };
@@ -196,6 +195,17 @@ static void drop(struct spool *spool, int error)
 	say_dropped(spool);
 }
 
+static void note_written(struct spool *spool)
+{
+	atomic_fetch_add(&spool->written, 1);
+	spool->error = 0;
+	if (!spool->known_unusable)
+		return;
+	log_info("reports: %s can be written now, so messages are recorded", spool->directory);
+	spool->dropped_said = atomic_load(&spool->dropped);
+	spool->known_unusable = false;
+}
+
 /* ---- what others call ---- */
 
 enum err spool_new(struct str directory, struct spool **ret_spool, char error[SPOOL_ERROR_SIZE])
@@ -216,7 +226,6 @@ enum err spool_new(struct str directory, struct spool **ret_spool, char error[SP
 	while (getrandom(&spool->incarnation, sizeof(spool->incarnation), 0) != sizeof(spool->incarnation))
 		;
 	enum err err = spool_probe(directory, true, error);
-	spool->usable = err == ERR_OK;
 	spool->known_unusable = err != ERR_OK;
 	*ret_spool = spool;
 	return err;
@@ -243,21 +252,15 @@ bool spool_append(struct spool *spool, struct arena *scratch, struct report_reco
 	record->id = arena_printf(
 		scratch, "%016" PRIx64 "-%" PRIx64, spool->incarnation, (uint64_t)atomic_fetch_add(&spool->next_id, 1));
 	report_record_write(record, &line);
-	bool written = false;
 	pthread_mutex_lock(&spool->lock);
 	errno = EMSGSIZE;
-	if (spool->usable && line.n <= REPORT_LINE_MAX) {
-		/* Not tried again for each message: a directory that is gone does not come back within a minute. */
-		spool->usable = spool->fd >= 0 || open_file(spool);
-		written = spool->usable && write_line(spool, buf_str(&line));
-	} else if (!spool->usable) {
-		errno = spool->error;
-	}
-	if (!written)
+	bool written =
+		line.n <= REPORT_LINE_MAX && (spool->fd >= 0 || open_file(spool)) && write_line(spool, buf_str(&line));
+	if (written)
+		note_written(spool);
+	else
 		drop(spool, errno);
 	pthread_mutex_unlock(&spool->lock);
-	if (written)
-		atomic_fetch_add(&spool->written, 1);
 	return written;
 }
 
@@ -275,14 +278,9 @@ void spool_tick(struct spool *spool)
 	if (spool->size > 0)
 		close_file(spool);
 	say_dropped(spool);
-	if (!spool->usable && spool_probe(str_of(spool->directory), true, error) == ERR_OK) {
-		spool->usable = true;
-		if (spool->known_unusable) {
-			log_info("reports: %s can be written now, so messages are recorded", spool->directory);
-			spool->dropped_said = atomic_load(&spool->dropped);
-		}
-		spool->known_unusable = false;
-	}
+	/* A directory that has gone is made anew. */
+	if (spool->fd < 0 && spool->error != 0)
+		spool_probe(str_of(spool->directory), true, error);
 	pthread_mutex_unlock(&spool->lock);
 }
 

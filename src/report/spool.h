@@ -28,8 +28,8 @@ struct spool;
 enum err spool_probe(struct str directory, bool create, char error[SPOOL_ERROR_SIZE]);
 
 /**
- * ERR_IO: as spool_probe() with create; *ret_spool is there all the same, its records are dropped and counted, and
- * spool_tick() tries again. ERR_NOMEM: it is NULL. Nothing is in the directory before the first record.
+ * ERR_IO: as spool_probe() with create; *ret_spool is there all the same, and its records are dropped and counted
+ * until the directory can be written. ERR_NOMEM: it is NULL. Nothing is in the directory before the first record.
  */
 enum err spool_new(struct str directory, struct spool **ret_spool, char error[SPOOL_ERROR_SIZE]);
 /** Closes, and so gives its file to the importer. When no thread uses it any more; accepts NULL. */
@@ -48,7 +48,7 @@ void spool_drop(struct spool *spool);
 
 /**
  * For a timer, once a minute: begin a new file if the present one has records, so that the importer gets it; say what
- * was dropped; where the directory cannot be used try again. Any thread.
+ * was dropped; make the directory again where it has gone. Any thread.
  */
 void spool_tick(struct spool *spool);
 

@@ -162,9 +162,11 @@ class Recording(Case):
         self.assertEqual(daemon.log().count("warning: reports: "), 1, daemon.log())
         os.unlink(self.spool)
         daemon.signal(signal.SIGHUP)
-        daemon.wait_log("can be written now, so messages are recorded")
+        daemon.wait_log("configuration reloaded")
         self.send(daemon, "C")
         self.assertEqual(self.recorded(), ["C"])
+        self.assertEqual(daemon.log().count("can be written now, so messages are recorded"), 1)
+        self.assertEqual(daemon.log().count("warning: reports: "), 1, daemon.log())
 
     def test_a_check_makes_nothing(self):
         daemon = self.daemon(self.config)
