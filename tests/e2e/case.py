@@ -1,5 +1,6 @@
 """What a case is, and the few things that all of them say."""
 from lab import mail
+from lab.site import Site
 
 CASES = []
 
@@ -9,19 +10,19 @@ class Failed(Exception):
 
 
 class Case:
-    def __init__(self, function, options, quick):
-        self.function, self.options, self.quick = function, options, quick
+    def __init__(self, function, options, quick, kind):
+        self.function, self.options, self.quick, self.kind = function, options, quick, kind
         self.name = function.__name__.replace("_", "-")
         self.says = (function.__doc__ or "").strip().splitlines()[0]
 
 
-def case(function=None, own=None, quick=False):
+def case(function=None, own=None, quick=False, kind=Site):
     """
-    Register a case. It gets the shared site, running; with own={...} a site of its own with these arguments, not yet
-    started.
+    Register a case. It gets the shared site of its kind, running; with own={...} a site of its own with these arguments,
+    not yet started.
     """
     def register(function):
-        CASES.append(Case(function, own, quick))
+        CASES.append(Case(function, own, quick, kind))
         return function
     return register(function) if function else register
 

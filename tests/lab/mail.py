@@ -22,10 +22,13 @@ def compose(author, to, token, subject="Lunch", body="Shall we meet at noon?\r\n
     return text.encode("utf-8") + (body if isinstance(body, bytes) else body.encode("utf-8"))
 
 
-def sign(message, domain, selector, key, algorithm=b"rsa-sha256"):
-    """Signed by python3-dkim, which has not a line in common with the code under test."""
-    return dkim.sign(message, selector.encode(), domain.encode(), key, canonicalize=(b"relaxed", b"relaxed"),
-                     signature_algorithm=algorithm) + message
+def sign(message, domain, selector, key, algorithm=b"rsa-sha256", canonicalization="relaxed/relaxed",
+         every_field=False):
+    """Signed by python3-dkim, which has not a line in common with the code under test; its usual fields, or every one."""
+    names = [name.encode() for name, _ in fields(message)] if every_field else None
+    return dkim.sign(message, selector.encode(), domain.encode(), key,
+                     canonicalize=tuple(canonicalization.encode().split(b"/")), signature_algorithm=algorithm,
+                     include_headers=names) + message
 
 
 def fields(message):
@@ -52,9 +55,9 @@ class Session:
     One SMTP connection. client: (address, name) to be taken for by XCLIENT; login: authenticate on the submission port.
     """
 
-    def __init__(self, postfix, client=None, helo="client.example", login=False):
-        port = postfix.submission_port if login else postfix.smtp_port
-        self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=helo, timeout=180)
+    def __init__(self, mta, client=None, helo="client.example", login=False, source="127.0.0.1"):
+        port = mta.submission_port if login else mta.smtp_port
+        self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=helo, timeout=180, source_address=(source, 0))
         self.smtp.ehlo()
         if client:
             code, text = self.smtp.docmd("XCLIENT", "ADDR=%s NAME=%s" % client)
@@ -62,7 +65,7 @@ class Session:
                 raise smtplib.SMTPResponseException(code, text)
             self.smtp.ehlo(helo)
         if login:
-            self.smtp.login(postfix.user, PASSWORD)
+            self.smtp.login(mta.user, PASSWORD)
 
     def send(self, sender, recipients, message, options=("BODY=8BITMIME",)):
         """(code, text) of the first refusal, else of the reply to the whole message."""

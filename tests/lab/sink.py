@@ -114,17 +114,20 @@ class Session(socketserver.StreamRequestHandler):
             elif verb == b"HELO":
                 self.say(b"250 sink\r\n")
             elif verb == b"MAIL":
-                path = re.fullmatch(rb"MAIL FROM:<([^<> ]*)>( SIZE=\d+)?", line)
+                path = re.fullmatch(rb"(?i)MAIL FROM:<([^<> ]*)>(?: SIZE=\d+| BODY=(?:8BITMIME|7BIT))*", line)
                 sender, recipients = (path[1].decode() if path else None), []
                 self.say((sink.mail or b"250 2.1.0 ok\r\n") if path else b"501 5.5.4 path?\r\n")
             elif verb == b"RCPT":
-                path = re.fullmatch(rb"RCPT TO:<([^<>]+)>", line)
+                path = re.fullmatch(rb"(?i)RCPT TO:<([^<>]+)>", line)
                 if not path:
                     self.say(b"501 5.5.4 path?\r\n")
                 elif self.rcpt(path[1].decode()):
                     recipients.append(path[1].decode())
             elif verb == b"DATA" and sender is not None and recipients:
                 self.data(sender, recipients)
+            elif verb == b"RSET":
+                sender, recipients = None, []
+                self.say(b"250 2.0.0 ok\r\n")
             elif verb == b"QUIT":
                 self.say(b"221 2.0.0 bye\r\n")
                 return

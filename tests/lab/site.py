@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import dns, mail, wait
 from .postfix import Postfix
+from .sendmail import Sendmail
 from .trimilter import Trimilter
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -74,11 +75,13 @@ class Site:
     detached  the DNS server is a process of its own and outlives this one
     """
 
+    PARENT = None
+
     def __init__(self, build, options=None, socket="local", detached=False):
-        self.top = tempfile.mkdtemp(prefix="trimilter-lab-")
+        self.top = tempfile.mkdtemp(prefix="trimilter-lab-", dir=self.PARENT)
         os.chmod(self.top, 0o755)
         self.build, self.detached = os.path.abspath(build), detached
-        self.postfix = self.trimilter = self.dns = self.dns_process = None
+        self.mta = self.trimilter = self.dns = self.dns_process = None
         self.mark = 0
         try:
             self._prepare(options or {}, socket)
@@ -129,11 +132,16 @@ class Site:
             "ReportStore": "sqlite:%s/reports.db" % folder,
             "Syslog": "no",
         }
-        settings.update(options)
+        # A guide's place for the socket is one of the system's.
+        settings.update((name, value) for name, value in options.items() if value != "local:/run/trimilter/socket")
         # The worker runs the program anew as its user, who may not be allowed into the checkout.
         program = shutil.copy2(os.path.join(self.build, "trimilter"), self._folder("bin"))
         self.trimilter = Trimilter(program, folder, settings)
+        self.mta = self._make_mta()
+
+    def _make_mta(self):
         self.postfix = Postfix(self._folder("postfix"), self.trimilter.milter(), HOSTNAME, DOMAIN)
+        return self.postfix
 
     def ctl(self, *arguments):
         done = subprocess.run([os.path.join(self.build, "trimilterctl"), *arguments], stdin=subprocess.DEVNULL,
@@ -176,14 +184,14 @@ class Site:
 
     def start(self):
         self.trimilter.start()
-        self.postfix.start()
+        self.mta.start()
         return self
 
     def stop(self):
         """Everything; the daemon's exit status."""
         try:
-            if self.postfix:
-                self.postfix.stop()
+            if self.mta:
+                self.mta.stop()
         finally:
             try:
                 return self.trimilter.stop() if self.trimilter else None
@@ -230,15 +238,43 @@ class Site:
         return "%s.%d.%d" % (re.sub(r"\W+", "-", name), self.mark, time.monotonic_ns())
 
     def submission(self):
-        return mail.Session(self.postfix, helo="laptop.home.example", login=True)
+        return mail.Session(self.mta, helo="laptop.home.example", login=True)
 
     def outside(self, client):
-        return mail.Session(self.postfix, client=client, helo=client[1])
+        return mail.Session(self.mta, client=client, helo=client[1])
 
     def internal(self):
-        return mail.Session(self.postfix, helo="printer.home.example")
+        return mail.Session(self.mta, helo="printer.home.example")
 
     def genuine(self, token, **more):
         """Mail of the good neighbour, signed as it should be."""
         return mail.sign(mail.compose("Olga <olga@example.org>", BOB, token, **more), "example.org", "s1",
                          self.neighbour_key)
+
+
+# Sendmail has no XCLIENT: those who connect to it do so from 127.0.0.0/8, and the zone says so.
+NEAR_NEIGHBOUR = ("127.0.0.25", "mail.example.org")
+NEAR_FORGER = ("127.0.0.66", "host.spammer.example")
+
+
+class SendmailSite(Site):
+    """The same site with Sendmail in Postfix's place."""
+
+    PARENT = "/run"     # /tmp, which anybody may write to, is no safe place in Sendmail's eyes
+
+    def __init__(self, build, extra="", **more):
+        """extra: further lines for sendmail.mc"""
+        self.extra = extra
+        super().__init__(build, **more)
+
+    def _make_mta(self):
+        self.zone_text = self.zone_text.replace("ip4:198.51.100.25", "ip4:127.0.0.25").replace(
+            "ip4:203.0.113.0/24", "ip4:127.0.0.66")
+        self.dns.load(self.zone_text)
+        self.zone = self.dns.zone
+        self.sendmail = Sendmail(self._folder("sendmail"), self.trimilter.options["Socket"], HOSTNAME, DOMAIN,
+                                 self.extra, hosts=[NEAR_NEIGHBOUR, NEAR_FORGER])
+        return self.sendmail
+
+    def outside(self, client):
+        return mail.Session(self.sendmail, source=client[0], helo=client[1])
