@@ -104,7 +104,6 @@ static const struct db_driver *driver_of(enum db_kind kind)
 
 static bool connect_now(struct db *db)
 {
-	db->fresh = true;
 	if (db->driver->connect(db))
 		return true;
 	db->driver->disconnect(db);
@@ -176,14 +175,9 @@ static bool may_go_on(struct db *db)
 	return !db->lost;
 }
 
-enum err db_ready(struct db *db, bool *ret_fresh)
+enum err db_ready(struct db *db)
 {
-	*ret_fresh = false;
-	if (!may_go_on(db))
-		return ERR_IO;
-	*ret_fresh = db->fresh;
-	db->fresh = false;
-	return ERR_OK;
+	return may_go_on(db) ? ERR_OK : ERR_IO;
 }
 
 /* ---- transactions ---- */

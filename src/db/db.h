@@ -65,11 +65,8 @@ const char *db_error(const struct db *db);
 /** ERR_IO, with an error of the caller's: what the database holds will not do. A transaction then fails, as above. */
 enum err db_refuse(struct db *db, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/**
- * Connect if the connection is gone, or if the SQLite file is no longer the one of that name. *ret_fresh: this is
- * another connection than at the last call (or the first one), so that the database may be another as well.
- */
-enum err db_ready(struct db *db, bool *ret_fresh);
+/** Connect now if the connection is gone, or if the SQLite file is no longer the one of that name. */
+enum err db_ready(struct db *db);
 
 /** Transactions do not nest. SQLite's keep other writers out from their begin on. */
 enum err db_begin(struct db *db);

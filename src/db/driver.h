@@ -37,7 +37,6 @@ struct db {
 	struct arena *scratch; /* the present statement's */
 	struct db_setup setup;
 	void *connection; /* the driver's; NULL: there is none */
-	bool fresh;       /* it was made since the last db_ready() */
 	bool in_transaction;
 	bool lost;   /* ... of which nothing more can come */
 	bool open;   /* between db_query() and db_end() */

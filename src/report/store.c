@@ -35,13 +35,6 @@ static enum err note_error(struct store *store, enum err err)
 	return err == ERR_OK ? ERR_OK : ERR_IO;
 }
 
-static enum err migrate(struct store *store)
-{
-	enum err err = schema_migrate(store->db, schema_versions, schema_n_versions);
-	store->migrated = err == ERR_OK;
-	return err;
-}
-
 static enum err connect(struct store *store, struct str url)
 {
 	struct db_setup setup;
@@ -57,7 +50,7 @@ static enum err connect(struct store *store, struct str url)
 			err == ERR_IO ? error : err_text(err));
 		return err;
 	}
-	return note_error(store, migrate(store));
+	return note_error(store, schema_migrate(store->db, schema_versions, schema_n_versions));
 }
 
 enum err store_open(struct str url, struct store **ret_store, char error[STORE_ERROR_SIZE])
@@ -104,15 +97,15 @@ const char *store_error(const struct store *store)
 
 /* ---- statements ---- */
 
-/* Another connection may lead to another database: a file that was made anew, a server restored from a copy. */
+/*
+ * The tables may be others than a moment ago: the file was made anew, the server restored from a copy, or a newer
+ * release on another host has changed them.
+ */
 static bool is_ready(struct store *store)
 {
-	bool fresh;
-	if (db_in_transaction(store->db))
-		return true;
-	if (db_ready(store->db, &fresh) != ERR_OK)
-		return false;
-	return (store->migrated && !fresh) || migrate(store) == ERR_OK;
+	return db_in_transaction(store->db) ||
+	       (db_ready(store->db) == ERR_OK &&
+		       schema_migrate(store->db, schema_versions, schema_n_versions) == ERR_OK);
 }
 
 void store_query(struct store *store, const char *sql, const struct db_value *values, size_t n)

@@ -18,8 +18,7 @@ struct store {
 	struct arena *scratch; /* of one call */
 	struct str shown;      /* the URL without its password */
 	struct counts *counts;
-	bool migrated; /* on the present connection */
-	bool failed;   /* since store_query(), before the database was asked */
+	bool failed; /* since store_query(), before the database was asked */
 	char error[STORE_ERROR_SIZE];
 };
 

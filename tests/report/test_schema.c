@@ -94,6 +94,14 @@ static void tables_of_a_newer_release_are_refused(enum db_kind kind)
 	assert_non_null(strstr(error, "up to 1"));
 	assert_null(store);
 	assert_int_equal(number(db, "SELECT version FROM schema_version"), 2);
+	/* And by who was there before. */
+	databases_empty(kind);
+	store = lab_open(kind);
+	lab_count(store, "a.example", "192.0.2.1");
+	migrate(db, versions, 2);
+	assert_int_equal(store_begin(store), ERR_IO);
+	assert_non_null(strstr(store_error(store), "version 2"));
+	store_close(store);
 	db_close(db);
 }
 
