@@ -134,7 +134,7 @@ static int check(const struct invocation *invocation)
 	if (status == 0)
 		status = settings_load(&settings, &runtime);
 	if (status == 0)
-		recording_check(&runtime->report);
+		recording_check(&runtime->report, rights.change);
 	runtime_unref(runtime);
 	dns_free(dns);
 	settings_release(&settings);

@@ -19,6 +19,7 @@
 #include "milter/listener.h"
 #include "milter/notify.h"
 #include "milter/pidfile.h"
+#include "milter/state.h"
 
 /* Of a service that has never been ready: whoever starts it is waiting for an answer. */
 #define MAX_FIRST_ATTEMPTS 3
@@ -77,8 +78,8 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The socket and the pid file with the rights that we were started with, everything after that as UserID. */
-static int stand_up(struct master *master)
+/* Socket, pid file and directories with the rights that we were started with, everything after that as UserID. */
+static int stand_up(struct master *master, const struct report_options *reports)
 {
 	struct rights rights;
 	if (!rights_find(master->options->user, &rights))
@@ -91,6 +92,7 @@ static int stand_up(struct master *master)
 	status = pidfile_write(&master->pidfile, master->options->pid_file);
 	if (status != 0)
 		return status;
+	state_make(reports, &rights);
 	if (!rights_drop(&rights))
 		return EX_OSERR;
 	master->signals = open_signals();
@@ -406,7 +408,7 @@ int master_run(const struct invocation *invocation, const struct settings *setti
 		log_error("out of memory");
 		return EX_SOFTWARE;
 	}
-	master.status = stand_up(&master);
+	master.status = stand_up(&master, config_report(settings->config));
 	if (master.status == 0)
 		serve(&master);
 	listener_close(&master.listener);

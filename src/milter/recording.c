@@ -1,12 +1,9 @@
 #include "milter/recording.h"
 
+#include <unistd.h>
+
 #include "base/log.h"
 #include "report/spool.h"
-
-static bool is_wanted(const struct report_options *options)
-{
-	return options->aggregate || options->failure || options->dkim_failure;
-}
 
 static void warn(const char *error)
 {
@@ -16,10 +13,11 @@ static void warn(const char *error)
 		error);
 }
 
-void recording_check(const struct report_options *options)
+void recording_check(const struct report_options *options, bool as_root)
 {
 	char error[SPOOL_ERROR_SIZE];
-	if (is_wanted(options) && spool_probe(options->spool, false, error) != ERR_OK)
+	bool will_be_made = as_root && access(options->spool.p, F_OK) != 0;
+	if (report_wanted(options) && !will_be_made && spool_probe(options->spool, false, error) != ERR_OK)
 		warn(error);
 }
 
@@ -27,7 +25,7 @@ void recording_begin(struct service *service, const struct report_options *optio
 {
 	char error[SPOOL_ERROR_SIZE];
 	struct spool *spool = service_spool(service);
-	if (!is_wanted(options))
+	if (!report_wanted(options))
 		return;
 	if (spool != NULL) {
 		/* Another directory needs a restart, this one may have been mended. */

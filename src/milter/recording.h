@@ -7,8 +7,11 @@
 
 #include "milter/service.h"
 
-/** For trimilter -n: a warning to the log where recording is wanted and could not be done. Makes nothing. */
-void recording_check(const struct report_options *options);
+/**
+ * For trimilter -n: a warning to the log where recording is wanted and could not be done. Makes nothing.
+ * @as_root  a start will be root's, who makes what is not there (state.h)
+ */
+void recording_check(const struct report_options *options, bool as_root);
 
 /**
  * At start, and at reload: give @service a spool if @options want one and it has none yet; a directory that cannot be

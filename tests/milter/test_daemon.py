@@ -69,6 +69,10 @@ class Daemon:
         """To its end."""
         return subprocess.run(self.command(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
 
+    def check(self):
+        """What -n says."""
+        return subprocess.run([*self.command(), "-n"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+
     def spawn(self):
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stderr=log)

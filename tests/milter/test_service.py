@@ -88,6 +88,35 @@ class Service(Case):
             self.assertEqual(found, 0 if sanitized else mode, text)
             daemon.stop()
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_state_directories(self):
+        """Root makes them for UserID, who could not; what is there stays as it is."""
+        top = os.path.join(self.directory, "var")
+        for where in ("var", "run"):
+            os.mkdir(os.path.join(self.directory, where), 0o755)
+        os.chmod(self.directory, 0o755)
+        os.chown(os.path.join(self.directory, "run"), 65534, 65534)
+        os.chmod(self.key, 0o644)
+        daemon = self.daemon(self.config + "UserID nobody\nRequireSafeKeys no\n")
+        with open(daemon.file) as file:
+            text = file.read()
+        for old, new in ((daemon.path, f"{self.directory}/run/sock"), (f"{self.directory}/spool", f"{top}/state/spool"),
+                         (f"{self.directory}/reports.db", f"{top}/store/reports.db")):
+            text = text.replace(old, new)
+        with open(daemon.file, "w") as file:
+            file.write(text)
+        self.assertNotIn("reports", daemon.check().stderr)
+        self.assertEqual(os.listdir(top), [])
+        daemon.start()
+        for path in ("state", "state/spool", "store"):
+            found = os.stat(os.path.join(top, path))
+            self.assertEqual((found.st_uid, found.st_mode & 0o777), (65534, 0o700), path)
+        self.assertNotIn("reports: cannot", daemon.log())
+        daemon.stop()
+        os.chown(os.path.join(top, "store"), 0, 0)
+        daemon.start()
+        self.assertEqual(os.stat(os.path.join(top, "store")).st_uid, 0)
+
     def test_broken_keys(self):
         def too_open():
             os.chmod(self.key, 0o644)
