@@ -83,7 +83,7 @@ int ctl_option(struct ctl *ctl, int option, const char *argument)
 	}
 }
 
-static void print_diag(const struct diag *diag)
+void ctl_print_diag(const struct diag *diag)
 {
 	for (size_t i = 0; i < diag->n; i++)
 		fprintf(stderr, "trimilterctl: %s: %.*s\n",
@@ -101,7 +101,7 @@ static int open_configuration(struct ctl *ctl, struct dns_options *ret_dns)
 	}
 	/* Without -c there is nothing that the user could mend. */
 	if (ctl->n_config_paths > 0 || err != ERR_OK)
-		print_diag(&diag);
+		ctl_print_diag(&diag);
 	return err_exit_status(err);
 }
 

@@ -8,6 +8,7 @@
 #include <getopt.h>
 
 #include "auth/auth.h"
+#include "base/diag.h"
 #include "base/json.h"
 #include "dns/dns.h"
 
@@ -58,6 +59,9 @@ int ctl_close(struct ctl *ctl, int status);
 
 /** "trimilterctl VERB: TEXT" on standard error, and how to get help. Returns EX_USAGE. */
 int ctl_usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** Each on standard error, with its severity. */
+void ctl_print_diag(const struct diag *diag);
 
 /**
  * All of a file, or of standard input where @path is "-", at most @max bytes. An exit status; what is wrong has then

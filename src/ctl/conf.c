@@ -33,13 +33,6 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static void print_diag(const struct diag *diag)
-{
-	for (size_t i = 0; i < diag->n; i++)
-		fprintf(stderr, "trimilterctl: %s: %.*s\n",
-			diag->entries[i].severity == DIAG_ERROR ? "error" : "warning", STR_ARG(diag->entries[i].text));
-}
-
 struct show {
 	struct buf *out;
 	struct json json;
@@ -76,7 +69,7 @@ static int conf_show(struct ctl *ctl)
 	struct buf out = buf_in(ctl->arena);
 	const struct config *config;
 	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config);
-	print_diag(&diag);
+	ctl_print_diag(&diag);
 	if (err != ERR_OK)
 		return err_exit_status(err);
 	struct show show = {&out, json_to(&out), ctl->json};
@@ -98,7 +91,7 @@ static int conf_check(struct ctl *ctl)
 	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config);
 	if (err == ERR_OK)
 		err = config_load(config, &diag, &ctl->runtime);
-	print_diag(&diag);
+	ctl_print_diag(&diag);
 	if (err == ERR_OK)
 		printf("configuration is good (%zu warning%s)\n", diag.n, diag.n == 1 ? "" : "s");
 	else
@@ -130,7 +123,8 @@ int ctl_conf(int argc, char **argv)
 	}
 	const char *what = optind < argc ? argv[optind] : "";
 	if (optind + 1 != argc)
-		return ctl_close(&ctl, ctl_usage_error("conf", "one of show, check, sample, man and migration is needed"));
+		return ctl_close(
+			&ctl, ctl_usage_error("conf", "one of show, check, sample, man and migration is needed"));
 	if (strcmp(what, "show") == 0)
 		return ctl_close(&ctl, conf_show(&ctl));
 	if (strcmp(what, "check") == 0)

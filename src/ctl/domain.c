@@ -11,6 +11,7 @@
 #include "base/domain.h"
 #include "ctl/key_tables.h"
 #include "ctl/new_key.h"
+#include "ctl/rotation.h"
 #include "ctl/verbs.h"
 
 static const char usage[] =
@@ -317,6 +318,23 @@ static struct str without_authors(struct request *request)
 	return text;
 }
 
+/* A new key that waits for its turn goes with the domain that it was for. */
+static int end_rotations(struct request *request)
+{
+	struct rotations rotations;
+	struct rotation *rotation;
+	int status = rotations_read(&request->tables, &rotations);
+	if (status != EX_OK || rotations_find(&rotations, request->domain, STR("")) == NULL)
+		return status;
+	while ((rotation = rotations_find(&rotations, request->domain, STR(""))) != NULL) {
+		rotation->dropped = true;
+		if (request->delete_keys && rotation->stage < ROTATION_SIGNING)
+			files_remove(request->files, rotation->new_key.p);
+	}
+	rotations_change(request->files, &rotations);
+	return EX_OK;
+}
+
 static int remove_domain(struct request *request)
 {
 	struct key_tables *tables = &request->tables;
@@ -357,7 +375,9 @@ static int remove_domain(struct request *request)
 				STR_ARG(row->selector), gone ? "is removed:" : "stays:", STR_ARG(row->path));
 		}
 	}
-	int status = key_tables_apply(tables, request->files, NULL, NULL);
+	int status = end_rotations(request);
+	if (status == EX_OK)
+		status = key_tables_apply(tables, request->files, NULL, NULL);
 	if (status != EX_OK)
 		return status;
 	if (request->ctl.json) {

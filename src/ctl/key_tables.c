@@ -14,13 +14,6 @@
 
 #define SUFFIXES_MAX 100
 
-static void print_diag(const struct key_tables *tables, const struct diag *diag)
-{
-	for (size_t i = 0; i < diag->n; i++)
-		fprintf(stderr, "trimilterctl %s: %s: %.*s\n", tables->verb,
-			diag->entries[i].severity == DIAG_ERROR ? "error" : "warning", STR_ARG(diag->entries[i].text));
-}
-
 /* ---- the options ---- */
 
 struct wanted {
@@ -130,9 +123,10 @@ int key_tables_open(struct key_tables *tables, struct ctl *ctl, const char *verb
 		return ctl_usage_error(verb, "-c FILE is needed, the daemon's configuration");
 	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config);
 	if (err != ERR_OK) {
-		print_diag(tables, &diag);
+		ctl_print_diag(&diag);
 		return err_exit_status(err);
 	}
+	tables->dns = *config_dns(config);
 	config_each(config, take_value, wanted);
 	tables->user = wanted[WANTED_USER].value;
 	tables->base_directory = wanted[WANTED_BASE].value;
@@ -315,7 +309,7 @@ static bool is_good(
 	if (err == ERR_OK)
 		err = config_load(config, &diag, &runtime);
 	if (err != ERR_OK)
-		print_diag(tables, &diag);
+		ctl_print_diag(&diag);
 	bool good = err == ERR_OK && (is_right == NULL || is_right(context, runtime));
 	runtime_unref(runtime);
 	return good;

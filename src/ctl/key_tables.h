@@ -8,6 +8,7 @@
 
 #include "ctl/common.h"
 #include "ctl/files.h"
+#include "dns/options.h"
 #include "tables/dataset.h"
 
 struct table_file {
@@ -33,6 +34,7 @@ struct key_tables {
 	struct table_file keys, authors;
 	struct str user, base_directory, pid_file; /* UserID, BaseDirectory, PidFile; empty: not set */
 	bool multiple_signatures;
+	struct dns_options dns;
 	struct key_row *rows;
 	size_t n_rows, capacity;
 };

@@ -17,8 +17,10 @@ static const struct verb {
 	{"spf", ctl_spf, "evaluate SPF for a client and a sender"},
 	{"dmarc", ctl_dmarc, "evaluate DMARC for an author domain and given results"},
 	{"domain", ctl_domain, "the domains that are signed: add one with its key, list, remove"},
+	{"key", ctl_key, "rotate keys in stages"},
 	{"genkey", ctl_genkey, "make a signing key and its DNS record"},
 	{"testkey", ctl_testkey, "compare signing keys with what is published in the DNS"},
+	{"reload", ctl_reload, "check the configuration, and let the daemon reload"},
 	{"conf", ctl_conf, "show or check the configuration, print the sample file"},
 	{"report", ctl_report, "aggregate and failure reports"},
 };

@@ -10,6 +10,8 @@ int ctl_check(int argc, char **argv);
 int ctl_genkey(int argc, char **argv);
 int ctl_testkey(int argc, char **argv);
 int ctl_domain(int argc, char **argv);
+int ctl_key(int argc, char **argv);
+int ctl_reload(int argc, char **argv);
 int ctl_conf(int argc, char **argv);
 int ctl_report(int argc, char **argv);
 

@@ -38,6 +38,7 @@ struct master {
 	struct children children;
 	struct listener listener;
 	struct pidfile pidfile;
+	int64_t reload_ms; /* when it was first asked for since the last answer; 0: not */
 	int signals;
 	int ready_fd;
 
@@ -201,10 +202,16 @@ static void hear(struct master *master, struct child *child)
 			break;
 		case CONTROL_RELOADED:
 			notify_ready();
+			/* What changed while it was read may not be in it: who looks at the time has to know how long.
+			 */
+			if (clock_monotonic_ms() - master->reload_ms < PIDFILE_TOUCH_MS)
+				pidfile_touch(&master->pidfile);
+			master->reload_ms = 0;
 			renew_courier(master);
 			break;
 		case CONTROL_KEPT:
 			notify_ready();
+			master->reload_ms = 0;
 			break;
 		}
 	}
@@ -292,6 +299,8 @@ static void reload(struct master *master)
 	if (worker == NULL)
 		return;
 	notify_reloading();
+	if (master->reload_ms == 0)
+		master->reload_ms = clock_monotonic_ms();
 	child_tell(worker, CONTROL_RELOAD);
 }
 

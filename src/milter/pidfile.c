@@ -21,9 +21,15 @@ static int cannot_write(const struct pidfile *pidfile)
 	return EX_CONFIG;
 }
 
-int pidfile_write(struct pidfile *pidfile, struct str path)
+static bool write_pid(const struct pidfile *pidfile)
 {
 	char text[32];
+	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	return pwrite(pidfile->fd, text, (size_t)n, 0) == n;
+}
+
+int pidfile_write(struct pidfile *pidfile, struct str path)
+{
 	struct stat there;
 	if (path.n == 0)
 		return 0;
@@ -40,11 +46,15 @@ int pidfile_write(struct pidfile *pidfile, struct str path)
 		errno = EINVAL;
 		return cannot_write(pidfile);
 	}
-	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	if (ftruncate(pidfile->fd, 0) != 0 ||
-		write(pidfile->fd, text, (size_t)n) != n)
+	if (ftruncate(pidfile->fd, 0) != 0 || !write_pid(pidfile))
 		return cannot_write(pidfile);
 	return 0;
+}
+
+void pidfile_touch(const struct pidfile *pidfile)
+{
+	if (pidfile->fd >= 0 && !write_pid(pidfile))
+		log_warning("PidFile: %s: cannot be written again: %s", pidfile->path, strerror(errno));
 }
 
 void pidfile_remove(struct pidfile *pidfile)

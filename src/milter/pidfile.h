@@ -14,6 +14,13 @@ struct pidfile {
 void pidfile_init(struct pidfile *pidfile);
 /** @path  empty: none. 0, or an exit status of sysexits.h with the reason in the log. */
 int pidfile_write(struct pidfile *pidfile, struct str path);
+/**
+ * A configuration has come into force that was read within the last PIDFILE_TOUCH_MS: the file's modification time
+ * tells `trimilterctl reload` and `key advance`. By writing it again, since UserID may not set the times of root's
+ * file.
+ */
+void pidfile_touch(const struct pidfile *pidfile);
+#define PIDFILE_TOUCH_MS 5000
 /** Remove it, or empty it where it cannot be removed. */
 void pidfile_remove(struct pidfile *pidfile);
 
