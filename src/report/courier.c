@@ -61,6 +61,19 @@ void courier_warn(struct courier *courier, struct str cause, const char *format,
 	log_warning("%s", text);
 }
 
+enum err courier_write(struct courier *courier, struct arena *arena, const struct mail *mail, struct buf *out)
+{
+	bool is_signed;
+	enum err err = mail_write(arena, mail, courier->runtime, courier_time(courier), out, &is_signed);
+	if (err == ERR_OK && !is_signed && !courier->own.said_unsigned) {
+		log_warning("reports leave unsigned: no key is configured for %.*s, so they may not pass DMARC; see "
+			    "ReportAddress",
+			STR_ARG(mail->from));
+		courier->own.said_unsigned = true;
+	}
+	return err;
+}
+
 /* ---- one at a time among all hosts ---- */
 
 static enum err take_lease(struct courier *courier, bool *ret_mine)

@@ -13,7 +13,6 @@
 #include "auth/addresses.h"
 #include "base/log.h"
 #include "report/failure.h"
-#include "report/mail.h"
 
 /* As long as its look-ups may take, and a kill. */
 #define CLAIM_SECONDS 600
@@ -86,8 +85,7 @@ static enum err add_report(struct work *work, struct str domain, struct mail *ma
 	struct courier *courier = work->courier;
 	const struct report_record *record = &work->failure->record;
 	struct buf text = buf_in(work->arena);
-	bool is_signed;
-	enum err err = mail_write(work->arena, mail, courier->runtime, courier_time(courier), &text, &is_signed);
+	enum err err = courier_write(courier, work->arena, mail, &text);
 	if (err != ERR_OK)
 		return err;
 	const struct store_report report = {

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "report/mail.h"
 
 /* RFC 5321 section 4.5.3.2.6 has ten minutes for the answer to a message; the MTA is ours. */
 #define SUBMIT_SECONDS 300
@@ -62,11 +61,9 @@ static struct str message_id_of(struct sending *sending)
 }
 
 /* The text as it will be sent; what an aggregate report is attached to is made, and signed, now. */
-static enum err write_text(struct sending *sending, struct mail *mail, struct buf *out)
+static enum err write_text(struct sending *sending, const struct mail *envelope, struct buf *out)
 {
-	struct courier *courier = sending->courier;
 	const struct store_report *report = &sending->report;
-	bool is_signed;
 	if (report->batch == 0) {
 		buf_add(out, report->data);
 		return ERR_OK;
@@ -75,20 +72,13 @@ static enum err write_text(struct sending *sending, struct mail *mail, struct bu
 		{.type = STR("text/plain; charset=utf-8"), .data = explain(sending)},
 		{.type = STR("application/gzip"), .file_name = report->file_name, .data = report->data},
 	};
-	mail->subject = report->subject;
-	mail->message_id = message_id_of(sending);
-	mail->multipart = STR("mixed");
-	mail->parts = parts;
-	mail->n_parts = 2;
-	enum err err = mail_write(sending->arena, mail, courier->runtime, courier_time(courier), out, &is_signed);
-	mail->parts = NULL;
-	if (err == ERR_OK && !is_signed && !courier->own.said_unsigned) {
-		log_warning("reports leave unsigned: no key is configured for %.*s, so they may not pass DMARC; see "
-			    "ReportAddress",
-			STR_ARG(mail->from));
-		courier->own.said_unsigned = true;
-	}
-	return err;
+	struct mail mail = *envelope;
+	mail.subject = report->subject;
+	mail.message_id = message_id_of(sending);
+	mail.multipart = STR("mixed");
+	mail.parts = parts;
+	mail.n_parts = sizeof(parts) / sizeof(*parts);
+	return courier_write(sending->courier, sending->arena, &mail, out);
 }
 
 /* ---- what became of it ---- */

@@ -5,6 +5,7 @@
 #define TRIMILTER_REPORT_COURIER_WORK_H
 
 #include "report/courier.h"
+#include "report/mail.h"
 
 /** A step begins: its time is @now and goes on from there. */
 void courier_begin(struct courier *courier, int64_t now);
@@ -16,6 +17,9 @@ bool courier_goes_on(struct courier *courier);
 /** A warning, once a minute for each @cause. */
 void courier_warn(struct courier *courier, struct str cause, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** mail_write(); that there is no key for it is said once. */
+enum err courier_write(struct courier *courier, struct arena *arena, const struct mail *mail, struct buf *out);
 
 /** Behind the '@'; empty: there is none. */
 struct str courier_domain(struct str address);
