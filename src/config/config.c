@@ -375,3 +375,15 @@ void config_each(const struct config *config,
 			!visit(context, option_rows[i].name, config->said[i].shown, config->said[i].place))
 			return;
 }
+
+void config_each_said(struct arena *arena, const char *const *paths, size_t n_paths, struct diag *diag,
+	void (*visit)(void *context, const char *option, struct str text, struct diag_place place), void *context)
+{
+	struct config *config = config_new(arena, runtime_host_name(arena));
+	config->renames = true;
+	for (size_t i = 0; i < n_paths; i++)
+		config_read_file(config, paths[i], i + 1, diag);
+	for (size_t i = 0; i < n_option_rows; i++)
+		if (config->said[i].file_index != 0)
+			visit(context, option_rows[i].name, config->said[i].text, config->said[i].place);
+}

@@ -47,4 +47,12 @@ void config_warn_restart(const struct config *running, const struct config *want
 void config_each(const struct config *config,
 	bool (*visit)(void *context, const char *option, struct str value, struct diag_place place), void *context);
 
+/**
+ * What @paths say, for who writes it down anew: each option with its text, in the order of the options' table. Of
+ * options that have another name today it is that one. What follows from several options together is not looked at.
+ * Mistakes, and options without effect, go to @diag; all else is visited all the same.
+ */
+void config_each_said(struct arena *arena, const char *const *paths, size_t n_paths, struct diag *diag,
+	void (*visit)(void *context, const char *option, struct str text, struct diag_place place), void *context);
+
 #endif

@@ -36,7 +36,7 @@ static void report_unknown(
 
 /* ---- options without effect ---- */
 
-static bool is_harmless(const struct option_row *row, struct str value)
+bool option_is_harmless(const struct option_row *row, struct str value)
 {
 	bool is, wanted;
 	for (struct str rest = str_of(row->harmless), word; str_cut(&rest, ' ', &word);) {
@@ -52,7 +52,7 @@ static bool is_harmless(const struct option_row *row, struct str value)
 static void note_without_effect(
 	const struct reader *reader, const struct option_row *row, struct str value, struct diag_place place)
 {
-	if (is_harmless(row, value))
+	if (option_is_harmless(row, value))
 		return;
 	if (row->treatment == OPTION_REFUSE)
 		diag_error(reader->diag, place, "option %s cannot be used: %s", row->name, row->help);
@@ -127,6 +127,18 @@ static size_t word_length(struct str s)
 	return i;
 }
 
+/* The help of such an option begins with it. */
+static const struct option_row *todays_name(const struct option_row *row)
+{
+	const struct str called = STR("It is called ");
+	struct str rest = str_of(row->help), name;
+	if (!str_starts(rest, called))
+		return NULL;
+	rest = str_skip(rest, called.n);
+	str_cut(&rest, ' ', &name);
+	return option_find(name);
+}
+
 static void read_line(struct reader *reader, struct str line, struct diag_place place)
 {
 	size_t n = word_length(line);
@@ -139,6 +151,8 @@ static void read_line(struct reader *reader, struct str line, struct diag_place 
 		return;
 	}
 	const struct option_row *row = option_find(name);
+	if (row != NULL && reader->config->renames && todays_name(row) != NULL)
+		row = todays_name(row);
 	if (row == NULL)
 		report_unknown(reader->diag, place, name, option_rows, n_option_rows);
 	else if (value.n == 0)

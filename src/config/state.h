@@ -22,6 +22,7 @@ struct config {
 	struct str *authserv_ids; /* of all files, also of those that another file overrides */
 	size_t n_authserv_ids, authserv_ids_capacity;
 	struct str host_name;
+	bool renames; /* take options by the names that they had once */
 };
 
 /** Of the option that sets @member; for finishing and loading. */

@@ -121,6 +121,9 @@ extern const size_t n_option_rows;
 /** In any case of letters; NULL: unknown. */
 const struct option_row *option_find(struct str name);
 
+/** Of an option without effect: @value asks for what is done anyway. */
+bool option_is_harmless(const struct option_row *row, struct str value);
+
 /** What a value is set into, and by whose word. */
 struct option_setting {
 	const struct option_row *row;

@@ -16,11 +16,13 @@
 static const char usage[] =
 	"Usage: trimilterctl conf show [-c FILE]... [--json]\n"
 	"       trimilterctl conf check [-c FILE]...\n"
+	"       trimilterctl conf convert [-o DIRECTORY] FILE...\n"
 	"       trimilterctl conf sample\n"
 	"       trimilterctl conf man\n"
 	"       trimilterctl conf migration\n\n"
 	"  show     every option, its value in force, and where it was set\n"
 	"  check    read configuration, tables and keys as the daemon would, and say what is wrong\n"
+	"  convert  from what ran before to one configuration; \"conf convert --help\" tells more\n"
 	"  sample   a sample configuration: every option with its default and what it is for\n"
 	"  man      trimilter.conf(5)\n"
 	"  migration  what becomes of each option of OpenDKIM and OpenDMARC\n\n"
@@ -111,6 +113,8 @@ static int print_text(struct ctl *ctl, void (*write)(struct buf *out))
 int ctl_conf(int argc, char **argv)
 {
 	struct ctl ctl;
+	if (argc > 1 && strcmp(argv[1], "convert") == 0)
+		return ctl_conf_convert(argc - 1, argv + 1);
 	ctl_init(&ctl);
 	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
 		int taken = option == 'h' ? -1 : ctl_option(&ctl, option, optarg);
@@ -123,8 +127,8 @@ int ctl_conf(int argc, char **argv)
 	}
 	const char *what = optind < argc ? argv[optind] : "";
 	if (optind + 1 != argc)
-		return ctl_close(
-			&ctl, ctl_usage_error("conf", "one of show, check, sample, man and migration is needed"));
+		return ctl_close(&ctl,
+			ctl_usage_error("conf", "one of show, check, convert, sample, man and migration is needed"));
 	if (strcmp(what, "show") == 0)
 		return ctl_close(&ctl, conf_show(&ctl));
 	if (strcmp(what, "check") == 0)
@@ -135,6 +139,6 @@ int ctl_conf(int argc, char **argv)
 		return ctl_close(&ctl, print_text(&ctl, config_write_man));
 	if (strcmp(what, "migration") == 0)
 		return ctl_close(&ctl, print_text(&ctl, config_write_migration));
-	return ctl_close(
-		&ctl, ctl_usage_error("conf", "\"%s\" is none of show, check, sample, man and migration", what));
+	return ctl_close(&ctl,
+		ctl_usage_error("conf", "\"%s\" is none of show, check, convert, sample, man and migration", what));
 }

@@ -15,6 +15,9 @@ int ctl_reload(int argc, char **argv);
 int ctl_conf(int argc, char **argv);
 int ctl_report(int argc, char **argv);
 
+/* Of conf. */
+int ctl_conf_convert(int argc, char **argv);
+
 /* Those of report. */
 int ctl_report_show(int argc, char **argv);
 int ctl_report_bounce(int argc, char **argv);

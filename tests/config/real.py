@@ -9,6 +9,9 @@ Each real/*.txt is one or more set-ups:
     -- file PATH [keys] a file, PATH as the guide has it; keys: @NAME as in zone; all absolute paths move below a directory of the test's
     -- key PATH NAME   the private key keys/NAME.pem of tests/scenarios, at PATH; "mode=0644" behind: with that mode
     -- zone            records, @NAME standing for that key's
+    -- convert         the arguments of `trimilterctl conf convert`; what it writes is started then, and "warns" must stand in it
+    -- writes          texts that must stand in what it writes, blanks as one
+    -- lacks           what it must say on standard error that it could not convert (exit 65); without this, exit 0
     -- start           arguments; default: -c /etc/opendkim.conf
     -- send            from=A [mail-from=A] [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] ["header=NAME: TEXT"]... [sign=D/S/KEY]
                        -> WANTED, one message a line; sign: by whom it is signed already
@@ -103,6 +106,26 @@ def use_socket(root, arguments):
         # Ours comes last, and counts where no other names one.
         text += "\nSocket local:%s/s\n" % root if path == arguments[-1] else ""
         open(path, "w").write(text)
+
+
+def convert(setup, root):
+    """What ran before becomes a directory of ours; its trimilter.conf is what is started."""
+    out = os.path.join(root, "out")
+    words = [PATHS.sub(lambda m: root + m.group(0), word) for word in " ".join(lines_of(setup, "convert")).split()]
+    done = subprocess.run([CTL, "conf", "convert", "-o", out, *words], capture_output=True, text=True, timeout=60)
+    lacks = lines_of(setup, "lacks")
+    want(done.returncode == (65 if lacks else 0), "convert: exit %d: %s" % (done.returncode, said(done)))
+    for text in lacks:
+        want(text in done.stderr.replace(root, ""), "convert does not say %r: %s" % (text, done.stderr))
+    names = sorted(os.listdir(out))
+    text = "".join(open(os.path.join(out, name)).read() for name in names)
+    written = re.sub(r"[ \t]+", " ", text.replace(root, ""))
+    for wanted in lines_of(setup, "writes"):
+        want(wanted in written, "convert does not write %r: %s" % (wanted, written))
+    again = subprocess.run([CTL, "conf", "convert", "-o", out, *words], capture_output=True, text=True, timeout=60)
+    want(again.returncode not in (0, 65), "convert replaces what is there")
+    want(names == sorted(os.listdir(out)), "convert leaves files behind")
+    return os.path.join(out, "trimilter.conf")
 
 
 def said(done):
@@ -266,6 +289,8 @@ def listens(path, daemon):
 
 def run(setup, root):
     arguments, zone = lay_out(setup, root)
+    if any(words[0] == "convert" for words, _ in setup["sections"]):
+        arguments = ["-c", convert(setup, root), *arguments[-2:]]
     if not check_start(setup, root, arguments):
         return
     use_socket(root, arguments)
