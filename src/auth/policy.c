@@ -134,16 +134,21 @@ static bool is_excused(struct arena *arena, const struct auth_options *options, 
 	if (!options->enforce) {
 		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("monitoring only"));
 		*ret_reason = STR("Enforce is no, so the DMARC policy is not applied");
-	} else if (input->author_ignored) {
+		return true;
+	}
+	if (input->author_ignored) {
 		add_override(verdict, OVERRIDE_LOCAL_POLICY, STR("the author is exempt"));
 		*ret_reason = STR("the author is in IgnoreMailFrom, so the DMARC policy is not applied");
-	} else if (input->forwarder.n > 0) {
+		return true;
+	}
+	if (input->forwarder.n > 0) {
 		add_override(verdict, input->from_list ? OVERRIDE_MAILING_LIST : OVERRIDE_TRUSTED_FORWARDER,
 			input->forwarder);
 		*ret_reason = arena_printf(
 			arena, "forwarded by %.*s, so the DMARC policy is not applied", STR_ARG(input->forwarder));
+		return true;
 	}
-	return verdict->n_overrides > 0;
+	return false;
 }
 
 static void note_difference(enum dmarc_policy asked, enum verdict_action action, struct verdict *verdict)
