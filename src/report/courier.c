@@ -164,6 +164,7 @@ static enum err work(struct courier *courier, struct courier_result *result)
 		courier->context, &result->imported);
 	if (err == ERR_OK)
 		err = take_lease(courier, &mine);
+	result->elsewhere = err == ERR_OK && !mine;
 	if (err != ERR_OK || !mine)
 		return err;
 	err = courier_failures(courier, courier_time(courier), result);

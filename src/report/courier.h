@@ -21,6 +21,7 @@ struct courier {
 	struct runtime *runtime; /* options, keys that sign */
 	struct dns *dns;
 	struct str holder;           /* who we are among all that share the store: host and process */
+	struct str only;             /* build and send reports about this domain alone; empty: all */
 	bool (*stop)(void *context); /* asked between two steps; NULL: never */
 	void *context;
 
@@ -51,6 +52,7 @@ struct courier_result {
 	struct import_result imported;
 	uint64_t built, sent, deferred, refused, expired,
 		failures; /* reports built; deliveries; failure reports made */
+	bool elsewhere;   /* nothing but the import was done: another has the lease */
 };
 
 /**
@@ -87,6 +89,13 @@ struct courier_recipients {
 /** Look up and verify the destinations of @n policies at the same time. Blocks for the DNS. @failure  ruf, not rua */
 void courier_verify(struct courier *courier, struct arena *arena, const struct report_policy *policies, size_t n,
 	bool failure, struct courier_recipients *ret_recipients);
+
+/**
+ * Who gets this report of a policy: its recipients, and where one of them gets it ReportBccAddress; in @arena.
+ * not_before is counted from report->built.
+ */
+const struct store_destination *courier_destinations(struct courier *courier, struct arena *arena,
+	const struct courier_recipients *recipients, const struct store_report *report, size_t *ret_n);
 
 /**
  * The documents of a batch, in parts where it is too large for one; nothing is kept.

@@ -117,8 +117,7 @@ static struct store_report report_for_nobody(
 
 /* ---- destinations ---- */
 
-/* Who gets this document: the domain's, and where they get one the operator's copies. */
-static struct store_destination *destinations_of(struct courier *courier, struct arena *arena,
+const struct store_destination *courier_destinations(struct courier *courier, struct arena *arena,
 	const struct courier_recipients *recipients, const struct store_report *report, size_t *ret_n)
 {
 	const struct report_options *options = &courier->runtime->report;
@@ -159,7 +158,7 @@ static enum err keep(struct courier *courier, struct arena *arena, const struct 
 	for (size_t i = 0; err == ERR_OK && i < n; i++) {
 		size_t n_destinations;
 		const struct store_destination *destinations =
-			destinations_of(courier, arena, recipients, &reports[i], &n_destinations);
+			courier_destinations(courier, arena, recipients, &reports[i], &n_destinations);
 		err = store_add_report(courier->store, &reports[i], destinations, n_destinations, i + 1 == n);
 	}
 	if (err == ERR_OK)
@@ -212,7 +211,6 @@ static enum err build_page(struct pass *pass, struct arena *arena, const struct 
 	courier_verify(courier, arena, policies, n, false, recipients);
 	for (size_t i = 0; i < n; i++) {
 		int64_t over = batches[i].period + courier->runtime->report.interval;
-		pass->after = batches[i].id;
 		pass->stopped = !courier_goes_on(courier);
 		if (pass->stopped)
 			return ERR_OK;
@@ -230,6 +228,19 @@ static enum err build_page(struct pass *pass, struct arena *arena, const struct 
 		}
 	}
 	return ERR_OK;
+}
+
+/* Of a page those that are wanted. */
+static enum err build_some(struct pass *pass, struct arena *arena, const struct store_batch *batches, size_t n)
+{
+	struct str only = pass->courier->only;
+	struct store_batch *wanted = ARENA_ARRAY(arena, n, struct store_batch);
+	size_t n_wanted = 0;
+	pass->after = batches[n - 1].id;
+	for (size_t i = 0; i < n; i++)
+		if (only.n == 0 || str_ieq(batches[i].policy.domain, only))
+			wanted[n_wanted++] = batches[i];
+	return build_page(pass, arena, wanted, n_wanted);
 }
 
 /* Periods that began before this are over, and have been for a while. */
@@ -256,8 +267,8 @@ enum err courier_build(struct courier *courier, int64_t now, struct courier_resu
 		if (arena == NULL)
 			return ERR_NOMEM;
 		err = store_batches(courier->store, arena, before, false, pass.after, PAGE, &batches, &n);
-		if (err == ERR_OK)
-			err = build_page(&pass, arena, batches, n);
+		if (err == ERR_OK && n > 0)
+			err = build_some(&pass, arena, batches, n);
 		arena_free(arena);
 	}
 	if (err == ERR_OK && pass.postponed && !pass.stopped)

@@ -76,6 +76,13 @@ struct str spool_file_name(const struct spool_file *file); /* unique among all h
  */
 bool spool_file_line(struct spool_file *file, uint64_t *position, struct str *ret_line, size_t *bad);
 
+struct spool_backlog {
+	uint64_t files, bytes; /* also of files that workers write now */
+	int64_t oldest;        /* when the first of them began; 0: there is none */
+};
+/** What has not been imported. ERR_IO: the directory cannot be read, errno says why; no directory is no backlog. */
+enum err spool_backlog(struct str directory, struct spool_backlog *ret_backlog);
+
 /** All of it is in the store for good. ERR_IO too where a line could not be read: the file then stays. */
 enum err spool_file_remove(struct spool_file *file);
 void spool_file_close(struct spool_file *file);

@@ -30,6 +30,11 @@ struct spool_file {
 
 /* ---- which file ---- */
 
+static bool is_spool_file(const char *name)
+{
+	return str_ends(str_of(name), STR(".jsonl")) && name[0] != '.';
+}
+
 /* The smallest name behind @after. *ret_name is to be freed; NULL: none. */
 static enum err next_name(const char *directory, struct str after, char **ret_name)
 {
@@ -41,7 +46,7 @@ static enum err next_name(const char *directory, struct str after, char **ret_na
 		return errno == ENOENT ? ERR_OK : ERR_IO;
 	while ((entry = readdir(list)) != NULL) {
 		struct str name = str_of(entry->d_name);
-		if (!str_ends(name, STR(".jsonl")) || name.p[0] == '.' || str_cmp(name, after) <= 0 ||
+		if (!is_spool_file(name.p) || str_cmp(name, after) <= 0 ||
 			(best != NULL && str_cmp(name, str_of(best)) >= 0))
 			continue;
 		free(best);
@@ -103,6 +108,30 @@ enum err spool_next(struct str directory, struct str after, struct spool_file **
 	}
 	free(last);
 	return err;
+}
+
+enum err spool_backlog(struct str directory, struct spool_backlog *ret_backlog)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	struct stat there;
+	*ret_backlog = (struct spool_backlog){0};
+	snprintf(path, sizeof(path), "%.*s", STR_ARG(directory));
+	DIR *list = opendir(path);
+	if (list == NULL)
+		return errno == ENOENT ? ERR_OK : ERR_IO;
+	while ((entry = readdir(list)) != NULL) {
+		/* The name begins with the time that the file was begun at. */
+		int64_t begun = strtoll(entry->d_name, NULL, 10);
+		if (!is_spool_file(entry->d_name) || fstatat(dirfd(list), entry->d_name, &there, 0) != 0)
+			continue;
+		ret_backlog->files++;
+		ret_backlog->bytes += (uint64_t)there.st_size;
+		if (ret_backlog->oldest == 0 || begun < ret_backlog->oldest)
+			ret_backlog->oldest = begun;
+	}
+	closedir(list);
+	return ERR_OK;
 }
 
 struct str spool_file_name(const struct spool_file *file)

@@ -27,6 +27,14 @@ static bool setup_of(struct str url, struct db_setup *ret_setup)
 	return str_istarts(url, STR("sqlite:")) && ret_setup->path.n > 0;
 }
 
+struct str store_file(struct arena *arena, struct str url)
+{
+	struct db_setup setup;
+	if (!setup_of(url, &setup) || setup.kind != DB_SQLITE)
+		return (struct str){NULL, 0};
+	return arena_dup(arena, setup.path);
+}
+
 /* Of the call that fails now. */
 static enum err note_error(struct store *store, enum err err)
 {
@@ -202,6 +210,20 @@ enum err store_lease_release(struct store *store, struct str name, struct str ho
 {
 	return store_run(
 		store, "DELETE FROM lease WHERE name = $1 AND holder = $2", DB_VALUES(db_text(name), db_text(holder)));
+}
+
+enum err store_lease_holder(struct store *store, struct arena *arena, struct str name, int64_t now,
+	struct str *ret_holder, int64_t *ret_until)
+{
+	*ret_holder = STR("");
+	*ret_until = 0;
+	store_query(store, "SELECT holder, expires FROM lease WHERE name = $1 AND expires > $2",
+		DB_VALUES(db_text(name), db_int(now)));
+	while (store_next(store)) {
+		*ret_holder = store_text(store, arena, 0);
+		*ret_until = store_int(store, 1);
+	}
+	return store_end(store);
 }
 
 /* ---- sources ---- */

@@ -22,6 +22,9 @@
 
 struct store;
 
+/** The file that @url names, in @arena; p is NULL: a server. */
+struct str store_file(struct arena *arena, struct str url);
+
 #define STORE_ERROR_SIZE 1024
 /** @url  "sqlite:PATH", "postgresql://..."; passwords in it never appear in errors. ERR_CONFIG: it is neither. */
 enum err store_open(struct str url, struct store **ret_store, char error[STORE_ERROR_SIZE]);
@@ -39,6 +42,9 @@ void store_rollback(struct store *store);   /* nothing where no transaction is o
 enum err store_lease(
 	struct store *store, struct str name, struct str holder, int64_t now, unsigned seconds, bool *ret_mine);
 enum err store_lease_release(struct store *store, struct str name, struct str holder);
+/** Who holds it at @now, and until when; *ret_holder is empty where nobody does. */
+enum err store_lease_holder(struct store *store, struct arena *arena, struct str name, int64_t now,
+	struct str *ret_holder, int64_t *ret_until);
 
 /* ---- import: in one transaction the rows and the position, so a file counts once ---- */
 
@@ -119,9 +125,12 @@ struct store_delivery {
 	int64_t created, changed;
 	struct str note; /* the last error, the server's answer */
 };
-/** Deliveries due at @now, in no order; the claim keeps others from them for @claim_seconds. */
-enum err store_due(struct store *store, struct arena *arena, int64_t now, unsigned claim_seconds, size_t limit,
-	const struct store_delivery **ret_deliveries, size_t *ret_n);
+/**
+ * Deliveries due at @now, in no order; the claim keeps others from them for @claim_seconds. @domain  of reports about
+ * it alone; empty: all
+ */
+enum err store_due(struct store *store, struct arena *arena, int64_t now, struct str domain, unsigned claim_seconds,
+	size_t limit, const struct store_delivery **ret_deliveries, size_t *ret_n);
 /** Ends the claim, and counts an attempt. One that is no longer pending stays as it is. */
 enum err store_delivery_done(struct store *store, int64_t delivery, enum store_delivery_state state, int64_t now,
 	int64_t next_attempt, struct str note);
@@ -160,11 +169,17 @@ struct store_listing {
 	struct store_report report;
 	struct store_delivery delivery;
 };
-/** Reports and deliveries, newest first; @domain empty: all. */
-enum err store_list(struct store *store, struct arena *arena, struct str domain, size_t limit,
+#define STORE_ANY_STATE (-1)
+/**
+ * Deliveries with their reports, newest first. @domain  empty: all; named: also reports without any delivery, with
+ * delivery.id 0. @state  enum store_delivery_state, or STORE_ANY_STATE
+ */
+enum err store_list(struct store *store, struct arena *arena, struct str domain, int state, size_t limit,
 	const struct store_listing **ret_listings, size_t *ret_n);
-/** Make pending again what was refused, expired or waits, as if it were new; not what somebody is at. @domain empty:
- * all. */
+/**
+ * Make pending again what a server refused, what expired or waits, as if it were new; not what somebody is at, nor what
+ * was never tried since its address does not qualify. @domain empty: all.
+ */
 enum err store_retry(struct store *store, struct str domain, int64_t now, uint64_t *ret_n);
 /**
  * Forget what was sent or given up before @before, with its rows; failures that nobody has sent since then, too.

@@ -6,16 +6,16 @@
 /* What is remembered of bounces, beyond the time that nothing is sent for. */
 #define BOUNCE_MEMORY ((int64_t)32 * 86400)
 
-enum err store_list(struct store *store, struct arena *arena, struct str domain, size_t limit,
+enum err store_list(struct store *store, struct arena *arena, struct str domain, int state, size_t limit,
 	const struct store_listing **ret_listings, size_t *ret_n)
 {
 	struct store_listing *listings = NULL;
 	size_t capacity = 0, n = 0;
 	store_query(store,
 		"SELECT " STORE_REPORT_COLUMNS ", " STORE_DELIVERY_COLUMNS " FROM report LEFT JOIN delivery"
-		" ON delivery.report = report.id WHERE $1 = '' OR report.domain = $1"
-		" ORDER BY report.id DESC, delivery.id LIMIT $2",
-		DB_VALUES(db_text(arena_dup_lower(arena, domain)), db_int((int64_t)limit)));
+		" ON delivery.report = report.id WHERE (($1 = '' AND delivery.id IS NOT NULL) OR report.domain = $1)"
+		" AND ($2 < 0 OR delivery.state = $2) ORDER BY report.id DESC, delivery.id LIMIT $3",
+		DB_VALUES(db_text(arena_dup_lower(arena, domain)), db_int(state), db_int((int64_t)limit)));
 	while (store_next(store)) {
 		STORE_GROW(arena, listings, capacity, n);
 		store_read_report(store, arena, 0, &listings[n].report);
@@ -32,7 +32,7 @@ enum err store_retry(struct store *store, struct str domain, int64_t now, uint64
 	arena_reset(store->scratch);
 	enum err err = store_run(store,
 		"UPDATE delivery SET state = 0, attempts = 0, next_attempt = $1, created = $1, changed = $1"
-		" WHERE state IN (0, 2, 3) AND claimed <= $1 AND report IN"
+		" WHERE (state IN (0, 3) OR (state = 2 AND attempts > 0)) AND claimed <= $1 AND report IN"
 		" (SELECT id FROM report WHERE length(data) > 0 AND ($2 = '' OR domain = $2))",
 		DB_VALUES(db_int(now), db_text(arena_dup_lower(store->scratch, domain))));
 	*ret_n = db_changed(store->db);

@@ -73,9 +73,9 @@ WRAP(store_add_report,
 		size_t n, bool last),
 	(store, report, destinations, n, last))
 WRAP(store_due,
-	(struct store * store, struct arena *arena, int64_t now, unsigned claim, size_t limit,
+	(struct store * store, struct arena *arena, int64_t now, struct str domain, unsigned claim, size_t limit,
 		const struct store_delivery **ret, size_t *ret_n),
-	(store, arena, now, claim, limit, ret, ret_n))
+	(store, arena, now, domain, claim, limit, ret, ret_n))
 WRAP(store_batches,
 	(struct store * store, struct arena *arena, int64_t before, bool all, int64_t after, size_t limit,
 		const struct store_batch **ret, size_t *ret_n),
