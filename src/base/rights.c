@@ -1,4 +1,4 @@
-#include "milter/rights.h"
+#include "base/rights.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -1,8 +1,8 @@
 /*
- * UserID: whose rights the daemon has once it is set up.
+ * UserID: whose rights the daemon has once it is set up, and trimilterctl while it works on what is the daemon's.
  */
-#ifndef TRIMILTER_MILTER_RIGHTS_H
-#define TRIMILTER_MILTER_RIGHTS_H
+#ifndef TRIMILTER_BASE_RIGHTS_H
+#define TRIMILTER_BASE_RIGHTS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

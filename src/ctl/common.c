@@ -90,28 +90,30 @@ void ctl_print_diag(const struct diag *diag)
 			diag->entries[i].severity == DIAG_ERROR ? "error" : "warning", STR_ARG(diag->entries[i].text));
 }
 
-static int open_configuration(struct ctl *ctl, struct dns_options *ret_dns)
+/* Warnings too, but without -c there is nothing that the user could mend. */
+static void tell_diag(const struct ctl *ctl, const struct diag *diag, enum err err)
+{
+	if (ctl->n_config_paths > 0 || err != ERR_OK)
+		ctl_print_diag(diag);
+}
+
+int ctl_read_configuration(struct ctl *ctl, const struct config **ret_config)
 {
 	struct diag diag = diag_in(ctl->arena);
-	const struct config *config = NULL;
-	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config);
-	if (err == ERR_OK) {
-		*ret_dns = *config_dns(config);
-		err = config_load(config, &diag, &ctl->runtime);
-	}
-	/* Without -c there is nothing that the user could mend. */
-	if (ctl->n_config_paths > 0 || err != ERR_OK)
-		ctl_print_diag(&diag);
+	enum err err = config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, ret_config);
+	tell_diag(ctl, &diag, err);
 	return err_exit_status(err);
 }
 
-int ctl_open(struct ctl *ctl)
+int ctl_load(struct ctl *ctl, const struct config *config)
 {
-	struct dns_options dns_options = {0};
+	struct dns_options dns_options = *config_dns(config);
+	struct diag diag = diag_in(ctl->arena);
 	char error[DNS_ERROR_SIZE];
-	int status = open_configuration(ctl, &dns_options);
-	if (status != EX_OK)
-		return status;
+	enum err err = config_load(config, &diag, &ctl->runtime);
+	tell_diag(ctl, &diag, err);
+	if (err != ERR_OK)
+		return err_exit_status(err);
 	if (ctl->n_nameservers > 0) {
 		dns_options.nameservers = ctl->nameservers;
 		dns_options.n_nameservers = ctl->n_nameservers;
@@ -121,11 +123,18 @@ int ctl_open(struct ctl *ctl)
 		dns_options.timeout_ms = ctl->dns_timeout_ms;
 		ctl->runtime->dns.timeout_ms = ctl->dns_timeout_ms;
 	}
-	enum err err = dns_new(&dns_options, &ctl->dns, error);
+	err = dns_new(&dns_options, &ctl->dns, error);
 	if (err == ERR_OK)
 		return EX_OK;
 	fprintf(stderr, "trimilterctl: %s\n", error);
 	return err_exit_status(err);
+}
+
+int ctl_open(struct ctl *ctl)
+{
+	const struct config *config;
+	int status = ctl_read_configuration(ctl, &config);
+	return status == EX_OK ? ctl_load(ctl, config) : status;
 }
 
 int ctl_close(struct ctl *ctl, int status)

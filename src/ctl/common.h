@@ -12,6 +12,8 @@
 #include "base/json.h"
 #include "dns/dns.h"
 
+struct config;
+
 struct ctl {
 	struct arena *arena;
 	bool json;
@@ -52,7 +54,11 @@ void ctl_init(struct ctl *ctl);
  */
 int ctl_option(struct ctl *ctl, int option, const char *argument);
 
-/** Configuration, keys and resolver. An exit status; what is wrong has then been said on stderr. */
+/** The configuration alone; nothing that it names is opened. An exit status; what is wrong has then been said. */
+int ctl_read_configuration(struct ctl *ctl, const struct config **ret_config);
+/** Keys, tables and resolver of a configuration that was read. An exit status; what is wrong has then been said. */
+int ctl_load(struct ctl *ctl, const struct config *config);
+/** Both. An exit status; what is wrong has then been said on stderr. */
 int ctl_open(struct ctl *ctl);
 /** Release all, pass @status through. */
 int ctl_close(struct ctl *ctl, int status);

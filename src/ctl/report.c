@@ -13,6 +13,12 @@ static const struct report_verb {
 	int (*run)(int argc, char **argv);
 	const char *arguments, *help;
 } verbs[] = {
+	{"list", ctl_report_list, "[OPTION]... [DOMAIN]", "finished reports, to whom, and what became of it"},
+	{"preview", ctl_report_preview, "[OPTION]... DOMAIN", "what would be sent about a domain now, and to whom"},
+	{"send", ctl_report_send, "[OPTION]... [DOMAIN]", "import, build and send what is due, now"},
+	{"retry", ctl_report_retry, "[OPTION]... [DOMAIN]", "another try for what was refused, given up, or waits"},
+	{"expire", ctl_report_expire, "[OPTION]...", "forget what was sent or given up some days ago"},
+	{"stats", ctl_report_stats, "[OPTION]...", "what is counted, what waits, what is not yet imported"},
 	{"show", ctl_report_show, "[--json] FILE|-", "what an aggregate report says, source by source"},
 	{"bounce", ctl_report_bounce, "[--sender ADDRESS] < MESSAGE",
 		"take a bounce of report mail: its address gets none for a while"},

@@ -19,6 +19,12 @@ int ctl_report(int argc, char **argv);
 int ctl_conf_convert(int argc, char **argv);
 
 /* Those of report. */
+int ctl_report_list(int argc, char **argv);
+int ctl_report_preview(int argc, char **argv);
+int ctl_report_send(int argc, char **argv);
+int ctl_report_retry(int argc, char **argv);
+int ctl_report_expire(int argc, char **argv);
+int ctl_report_stats(int argc, char **argv);
 int ctl_report_show(int argc, char **argv);
 int ctl_report_bounce(int argc, char **argv);
 

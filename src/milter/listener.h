@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 #include "base/str.h"
-#include "milter/rights.h"
+#include "base/rights.h"
 
 struct listener {
 	int fd; /* close-on-exec, non-blocking */

@@ -17,7 +17,7 @@
 #include "milter/courier.h"
 #include "milter/master.h"
 #include "milter/recording.h"
-#include "milter/rights.h"
+#include "base/rights.h"
 #include "milter/settings.h"
 #include "milter/worker.h"
 

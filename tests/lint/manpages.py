@@ -8,7 +8,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LONG = re.compile(r'\{"([a-z][a-z-]*)",\s*(?:no|required|optional)_argument')
 SHORT = re.compile(r'getopt(?:_long)?\([^;]*?"([+:a-zA-Z]+)"', re.S)
-VERB = re.compile(r'\{"([a-z]+)",\s*ctl_[a-z]+,')
+VERB = re.compile(r'\{"([a-z]+)",\s*ctl_((?:report_)?)[a-z]+,')
 
 # Not for people: how the master starts its children.
 INTERNAL = {"src/milter": "W"}
@@ -39,7 +39,8 @@ def check(page, folder):
     short -= set(INTERNAL.get(folder, "") + "h")
     mistakes += ["%s: -%s is not there" % (page, c) for c in sorted(short)
                  if not re.search(r"(?<![\w-])-%s(?![\w-])" % c, text)]
-    mistakes += ["%s: the verb %s is not there" % (page, verb) for verb in VERB.findall(code)
+    verbs = [("report " if above else "") + verb for verb, above in VERB.findall(code)]
+    mistakes += ["%s: the verb %s is not there" % (page, verb) for verb in verbs
                  if not re.search(r"(?m)^(?:trimilterctl )?%s\b" % verb, text)]
     return mistakes, len(wanted) + len(short)
 
