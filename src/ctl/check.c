@@ -1,106 +1,14 @@
 /*
- * trimilterctl check: what would become of this message? The daemon's own way through src/auth, with a file in the
- * place of the MTA.
+ * trimilterctl check: what would become of this message? All that was found, for people or for programs.
  */
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <string.h>
-#include <sysexits.h>
-#include <time.h>
 
-#include "base/clock.h"
-#include "ctl/common.h"
+#include "ctl/message.h"
 #include "ctl/verbs.h"
-
-/* A message is read whole here; the daemon never does that. */
-#define MESSAGE_MAX ((size_t)256 * 1024 * 1024)
-#define RCPTS_MAX 64
 
 static const char usage[] =
 	"Usage: trimilterctl check [OPTION]... MESSAGE|-\n"
-	"Verify DKIM, SPF and DMARC of a stored message and say what would become of it.\n\n"
-	"  --client-ip IP           address of the client that brought it; without it SPF is not evaluated\n"
-	"  --client-name NAME       its verified name\n"
-	"  --helo NAME              what it said in HELO or EHLO\n"
-	"  --mail-from ADDR         what it said in MAIL FROM\n"
-	"  --rcpt ADDR              a recipient; may be repeated\n"
-	"  --auth USER              the client has authenticated as USER\n" CTL_COMMON_USAGE;
-
-enum {
-	OPTION_CLIENT_IP = CTL_OPTION_OWN,
-	OPTION_CLIENT_NAME,
-	OPTION_HELO,
-	OPTION_MAIL_FROM,
-	OPTION_RCPT,
-	OPTION_AUTH,
-	OPTION_HELP
-};
-
-static const struct option options[] = {
-	{"client-ip", required_argument, NULL, OPTION_CLIENT_IP},
-	{"client-name", required_argument, NULL, OPTION_CLIENT_NAME},
-	{"helo", required_argument, NULL, OPTION_HELO},
-	{"mail-from", required_argument, NULL, OPTION_MAIL_FROM},
-	{"rcpt", required_argument, NULL, OPTION_RCPT},
-	{"auth", required_argument, NULL, OPTION_AUTH},
-	{"help", no_argument, NULL, OPTION_HELP},
-	CTL_COMMON_OPTIONS,
-	{NULL, 0, NULL, 0},
-};
-
-struct request {
-	struct ctl ctl;
-	struct auth_envelope envelope;
-	struct str rcpts[RCPTS_MAX];
-	size_t n_rcpts;
-	struct str text; /* of the message */
-};
-
-/* ---- the message ---- */
-
-/* Text with LF is a message whose line ends were stored in this system's way. */
-static struct str with_crlf(struct arena *arena, struct str text)
-{
-	struct buf out = buf_in(arena);
-	if (memmem(text.p, text.n, "\r\n", 2) != NULL)
-		return text;
-	for (struct str rest = text, line; rest.n > 0 && str_cut(&rest, '\n', &line);) {
-		buf_add(&out, line);
-		if (rest.p != NULL)
-			buf_add_cstr(&out, "\r\n");
-	}
-	return buf_str(&out);
-}
-
-/* ---- waiting, as a front does ---- */
-
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool woken;
-};
-
-static void wake(void *context)
-{
-	struct waiter *waiter = context;
-	pthread_mutex_lock(&waiter->lock);
-	waiter->woken = true;
-	pthread_cond_signal(&waiter->changed);
-	pthread_mutex_unlock(&waiter->lock);
-}
-
-static void wait_until(struct waiter *waiter, int64_t deadline_ms)
-{
-	struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
-	pthread_mutex_lock(&waiter->lock);
-	while (!waiter->woken && clock_monotonic_ms() < deadline_ms)
-		pthread_cond_clockwait(&waiter->changed, &waiter->lock, CLOCK_MONOTONIC, &until);
-	waiter->woken = false;
-	pthread_mutex_unlock(&waiter->lock);
-}
-
-/* ---- showing ---- */
+	"Verify DKIM, SPF and DMARC of a stored message and say what would become of it.\n\n" MESSAGE_USAGE;
 
 static void json_dkim(struct json *json, const struct auth_findings *findings)
 {
@@ -133,14 +41,6 @@ static struct dmarc_input author_input(const struct author *author)
 		.author = author->outcome, .author_domains = author->domains, .n_author_domains = author->n_domains};
 }
 
-static struct str reply_of(struct arena *arena, const struct verdict *verdict)
-{
-	if (verdict->reply_code.n == 0)
-		return (struct str){NULL, 0};
-	return arena_printf(arena, "%.*s %.*s %.*s", STR_ARG(verdict->reply_code), STR_ARG(verdict->enhanced_code),
-		STR_ARG(verdict->reply_text));
-}
-
 static void show_json(
 	struct ctl *ctl, struct buf *out, const struct auth_findings *findings, const struct verdict *verdict)
 {
@@ -162,7 +62,7 @@ static void show_json(
 		json_cstr(&json, "dmarc", NULL);
 	json_object_begin(&json, "verdict");
 	json_cstr(&json, "action", verdict_action_text(verdict->action));
-	json_str(&json, "reply", reply_of(ctl->arena, verdict));
+	json_str(&json, "reply", message_reply(ctl->arena, verdict));
 	json_object_end(&json);
 	json_int(&json, "removed_headers", (int64_t)verdict->n_deletions);
 	json_str(&json, "authentication_results",
@@ -205,7 +105,7 @@ static void show_text(
 	if (findings->dmarc_evaluated)
 		ctl_text_dmarc(out, &ctl->runtime->dmarc, &input, &findings->dmarc);
 	buf_printf(out, "Verdict: %s\n", verdict_action_text(verdict->action));
-	ctl_text_row(out, "reply", reply_of(ctl->arena, verdict));
+	ctl_text_row(out, "reply", message_reply(ctl->arena, verdict));
 	ctl_text_row(out, "quarantine", verdict->quarantine_reason);
 	ctl_text_row(out, "copy to", verdict->copy_to);
 	for (size_t i = 0; i < verdict->n_overrides; i++)
@@ -223,101 +123,16 @@ static void show_text(
 	out->n--;
 }
 
-/* ---- the way through ---- */
-
-static const struct verdict *pass_through(struct request *request, struct auth_message *message, struct waiter *waiter)
+static void show(struct message_request *request, struct buf *out, const struct auth_findings *findings,
+	const struct verdict *verdict)
 {
-	const struct verdict *verdict = NULL;
-	struct headers headers;
-	struct str body;
-	/* What is too much is for the message to find, as it is in the daemon. */
-	headers_init(&headers, request->ctl.arena, SIZE_MAX, SIZE_MAX);
-	headers_split(&headers, request->text, &body);
-	for (size_t i = 0; i < request->n_rcpts; i++)
-		auth_rcpt(message, request->rcpts[i]);
-	for (size_t i = 0; i < headers.n; i++)
-		auth_header(message, headers.fields[i].name, headers.fields[i].value);
-	auth_headers_done(message);
-	auth_body(message, with_crlf(request->ctl.arena, body));
-	while (auth_end(message, STR("check"), &verdict) == AUTH_WAITING)
-		wait_until(waiter, auth_deadline(message));
-	return verdict;
-}
-
-static int evaluate(struct request *request)
-{
-	struct ctl *ctl = &request->ctl;
-	struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-	int status = ctl_open(ctl);
-	if (status != EX_OK)
-		return status;
-	struct auth_options *auth = &ctl->runtime->auth;
-	auth->mode_sign = false;
-	auth->mode_verify = auth->verify_authenticated = true;
-	/* Without --client-ip the message is from outside, whatever InternalHosts says of local submission. */
-	if (request->envelope.client.family == IP_NONE)
-		auth->internal_hosts = auth->ignore_hosts = NULL;
-	struct auth_message *message =
-		auth_message_new(ctl->arena, ctl->runtime, ctl->dns, ctl->now, &request->envelope, wake, &waiter);
-	const struct verdict *verdict = pass_through(request, message, &waiter);
-	struct buf out = buf_in(ctl->arena);
-	if (ctl->json)
-		show_json(ctl, &out, auth_findings(message), verdict);
+	if (request->ctl.json)
+		show_json(&request->ctl, out, findings, verdict);
 	else
-		show_text(ctl, &out, auth_findings(message), verdict);
-	ctl_print(&out);
-	auth_message_drop(message);
-	return EX_OK;
-}
-
-static int read_own_option(struct request *request, int option)
-{
-	struct auth_envelope *envelope = &request->envelope;
-	switch (option) {
-	case OPTION_CLIENT_IP:
-		if (ip_parse(str_of(optarg), &envelope->client))
-			return EX_OK;
-		fprintf(stderr, "trimilterctl check: --client-ip: \"%s\" is not an IPv4 or IPv6 address\n", optarg);
-		return EX_DATAERR;
-	case OPTION_CLIENT_NAME:
-		envelope->client_name = str_of(optarg);
-		return EX_OK;
-	case OPTION_HELO:
-		envelope->helo = str_of(optarg);
-		return EX_OK;
-	case OPTION_MAIL_FROM:
-		envelope->mail_from = str_of(optarg);
-		return EX_OK;
-	case OPTION_RCPT:
-		if (request->n_rcpts == RCPTS_MAX)
-			return ctl_usage_error("check", "--rcpt: more than %d", RCPTS_MAX);
-		request->rcpts[request->n_rcpts++] = str_of(optarg);
-		return EX_OK;
-	case OPTION_AUTH:
-		envelope->auth_user = str_of(optarg);
-		return EX_OK;
-	default:
-		return ctl_usage_error("check", "unknown or incomplete option");
-	}
+		show_text(&request->ctl, out, findings, verdict);
 }
 
 int ctl_check(int argc, char **argv)
 {
-	struct request request = {0};
-	int status = EX_OK;
-	ctl_init(&request.ctl);
-	for (int option; status == EX_OK && (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		if (option == OPTION_HELP || option == 'h')
-			return fputs(usage, stdout), ctl_close(&request.ctl, EX_OK);
-		status = ctl_option(&request.ctl, option, optarg);
-		if (status < 0)
-			status = read_own_option(&request, option);
-	}
-	if (status == EX_OK && optind + 1 != argc)
-		status = ctl_usage_error("check", "exactly one MESSAGE is needed, a file or -");
-	if (status == EX_OK)
-		status = ctl_read_file(request.ctl.arena, "check", argv[optind], MESSAGE_MAX, &request.text);
-	if (status == EX_OK)
-		status = evaluate(&request);
-	return ctl_close(&request.ctl, status);
+	return message_verify(argc, argv, "check", usage, show);
 }

@@ -33,12 +33,21 @@ static bool take_value(void *context, const char *option, struct str value, stru
 	return true;
 }
 
+/* Empty: it is no file. */
+static struct str path_in(struct str spec)
+{
+	static const struct str prefixes[] = {STR_INIT("file:"), STR_INIT("refile:")};
+	for (size_t i = 0; i < 2; i++)
+		if (str_starts(spec, prefixes[i]))
+			return str_skip(spec, prefixes[i].n);
+	return str_starts(spec, STR("/")) ? spec : STR("");
+}
+
 /* The path of a table that is a file; NULL: said why it cannot be changed here. */
 static const char *path_of(const struct key_tables *tables, const char *option, struct str spec)
 {
-	static const struct str prefixes[] = {STR_INIT("file:"), STR_INIT("refile:")};
 	struct arena *arena = tables->ctl->arena;
-	struct str path = spec;
+	struct str path = path_in(spec);
 	char resolved[PATH_MAX];
 	if (spec.n == 0) {
 		fprintf(stderr,
@@ -49,10 +58,7 @@ static const char *path_of(const struct key_tables *tables, const char *option, 
 			tables->verb, option);
 		return NULL;
 	}
-	for (size_t i = 0; i < 2; i++)
-		if (str_starts(spec, prefixes[i]))
-			path = str_skip(spec, prefixes[i].n);
-	if (!str_starts(path, STR("/")) && path.n == spec.n) {
+	if (path.n == 0) {
 		fprintf(stderr,
 			"trimilterctl %s: %s is %.*s: only file:, refile: and a bare path can be changed here. Make "
 			"the "
@@ -111,12 +117,32 @@ static void add_row(struct key_tables *tables, const struct dataset_row *from)
 	tables->rows[tables->n_rows++] = row;
 }
 
+static void init_wanted(struct wanted wanted[N_WANTED])
+{
+	static const char *const names[N_WANTED] = {
+		"KeyTable", "SigningTable", "UserID", "BaseDirectory", "PidFile", "MultipleSignatures"};
+	for (size_t i = 0; i < N_WANTED; i++)
+		wanted[i] = (struct wanted){names[i], STR("")};
+}
+
+bool key_tables_are_files(struct ctl *ctl)
+{
+	struct diag diag = diag_in(ctl->arena);
+	const struct config *config = NULL;
+	struct wanted wanted[N_WANTED];
+	init_wanted(wanted);
+	if (config_read(ctl->arena, ctl->config_paths, ctl->n_config_paths, &diag, &config) != ERR_OK)
+		return false;
+	config_each(config, take_value, wanted);
+	return path_in(wanted[WANTED_KEYS].value).n > 0 && path_in(wanted[WANTED_AUTHORS].value).n > 0;
+}
+
 int key_tables_open(struct key_tables *tables, struct ctl *ctl, const char *verb)
 {
 	struct diag diag = diag_in(ctl->arena);
 	const struct config *config = NULL;
-	struct wanted wanted[N_WANTED] = {{"KeyTable", STR("")}, {"SigningTable", STR("")}, {"UserID", STR("")},
-		{"BaseDirectory", STR("")}, {"PidFile", STR("")}, {"MultipleSignatures", STR("")}};
+	struct wanted wanted[N_WANTED];
+	init_wanted(wanted);
 	*tables = (struct key_tables){
 		.ctl = ctl, .verb = verb, .keys.option = "KeyTable", .authors.option = "SigningTable"};
 	if (ctl->n_config_paths == 0)

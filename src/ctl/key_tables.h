@@ -39,6 +39,8 @@ struct key_tables {
 	size_t n_rows, capacity;
 };
 
+/** Does the configuration have tables that key_tables_open() takes? Says nothing. */
+bool key_tables_are_files(struct ctl *ctl);
 /** Read the configuration and both tables; the keys themselves are not looked at. */
 int key_tables_open(struct key_tables *tables, struct ctl *ctl, const char *verb);
 

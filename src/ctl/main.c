@@ -14,6 +14,9 @@ static const struct verb {
 	const char *help;
 } verbs[] = {
 	{"check", ctl_check, "what would become of a stored message, and why"},
+	{"explain", ctl_explain, "the same in sentences, and which option would change it"},
+	{"sign", ctl_sign, "print a stored message as the milter would sign it"},
+	{"testmsg", ctl_sign, "another name of sign"},
 	{"spf", ctl_spf, "evaluate SPF for a client and a sender"},
 	{"dmarc", ctl_dmarc, "evaluate DMARC for an author domain and given results"},
 	{"domain", ctl_domain, "the domains that are signed: add one with its key, list, remove"},
@@ -21,6 +24,8 @@ static const struct verb {
 	{"genkey", ctl_genkey, "make a signing key and its DNS record"},
 	{"testkey", ctl_testkey, "compare signing keys with what is published in the DNS"},
 	{"reload", ctl_reload, "check the configuration, and let the daemon reload"},
+	{"showkeys", ctl_showkeys, "the public records of all keys"},
+	{"genzone", ctl_genzone, "the same as lines of a zone file, or for nsupdate"},
 	{"conf", ctl_conf, "show or check the configuration, print the sample file"},
 	{"report", ctl_report, "aggregate and failure reports"},
 };

@@ -64,18 +64,6 @@ struct tester {
 
 /* ---- what there is to test ---- */
 
-static struct str fill_in(struct arena *arena, struct str pattern, struct str domain)
-{
-	struct buf out = buf_in(arena);
-	for (size_t i = 0; i < pattern.n; i++) {
-		if (pattern.p[i] == '%')
-			buf_add(&out, domain);
-		else
-			buf_add_char(&out, pattern.p[i]);
-	}
-	return buf_str(&out);
-}
-
 static void add_test(struct tester *tester, struct test test)
 {
 	struct arena *arena = tester->ctl->arena;
@@ -97,9 +85,9 @@ static bool add_entry(void *context, const struct signers_entry *entry)
 		.has_key = true,
 	};
 	if (tester->domain.n > 0) {
-		test.domain = fill_in(arena, test.domain, tester->domain);
-		test.selector = fill_in(arena, test.selector, tester->domain);
-		test.key_file = fill_in(arena, test.key_file, tester->domain);
+		test.domain = ctl_fill_in(arena, test.domain, tester->domain);
+		test.selector = ctl_fill_in(arena, test.selector, tester->domain);
+		test.key_file = ctl_fill_in(arena, test.key_file, tester->domain);
 		if (!str_eq(test.domain, tester->domain))
 			return true;
 	}

@@ -7,6 +7,10 @@
 int ctl_spf(int argc, char **argv);
 int ctl_dmarc(int argc, char **argv);
 int ctl_check(int argc, char **argv);
+int ctl_explain(int argc, char **argv);
+int ctl_sign(int argc, char **argv);
+int ctl_showkeys(int argc, char **argv);
+int ctl_genzone(int argc, char **argv);
 int ctl_genkey(int argc, char **argv);
 int ctl_testkey(int argc, char **argv);
 int ctl_domain(int argc, char **argv);
