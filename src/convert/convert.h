@@ -43,7 +43,7 @@ struct conversion;
  */
 struct conversion *conversion_read(struct arena *arena, struct convert_file *files, size_t n_files, struct diag *diag);
 
-/** A table of its own, beside trimilter.conf. */
+/** A file of its own, besides trimilter.conf. */
 struct convert_table {
 	const char *name; /* of the file, and of the option that names it */
 	struct str text;  /* empty: there is none */
@@ -52,7 +52,7 @@ struct convert_table {
 /** @n tables: a row each, or empty. */
 const struct convert_table *conversion_tables(const struct conversion *conversion, size_t *n);
 
-/** trimilter.conf. @directory  where it and the tables will be */
+/** trimilter.conf. @directory  where the tables will be */
 void conversion_write(const struct conversion *conversion, struct str directory, struct buf *out);
 
 /** A password stands in it. */

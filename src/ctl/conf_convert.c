@@ -20,7 +20,9 @@
 static const char usage[] =
 	"Usage: trimilterctl conf convert [-o DIRECTORY] [--force] [[--from KIND] FILE...]...\n"
 	"Make one trimilter.conf, and tables where they are needed, of what ran before.\n\n"
-	"  -o, --output DIRECTORY  where they go, and stay: paths in trimilter.conf name it (default: here)\n"
+	"  -o, --output DIRECTORY  where trimilter.conf goes, and its tables in trimilter/ below; they stay there, "
+	"since\n"
+	"                          it names their paths (default: here)\n"
 	"      --from KIND         what the FILEs behind it are, where their form does not tell: opendkim, opendmarc,\n"
 	"                          policyd-spf, dkim-filter (also a command line), amavisd, rspamd "
 	"(dkim_signing.conf),\n"
@@ -81,17 +83,21 @@ static const char *write_all(struct request *request, const struct conversion *c
 {
 	struct arena *arena = request->ctl.arena;
 	struct str directory = full_path(arena, request->directory);
+	struct str beside = arena_printf(arena, "%.*s/trimilter", STR_ARG(directory));
 	struct files *files = files_new(arena, "conf convert");
 	const struct file_rights rights = {(uid_t)-1, (gid_t)-1, 0755};
 	size_t n_tables;
 	const struct convert_table *tables = conversion_tables(conversion, &n_tables);
 	struct buf out = buf_in(arena);
-	conversion_write(conversion, directory, &out);
-	files_make_directory(files, directory.p, &rights);
-	for (size_t i = 0; i < n_tables; i++)
-		if (tables[i].text.n > 0)
-			add_file(request, files, arena_printf(arena, "%.*s/%s", STR_ARG(directory), tables[i].name).p,
-				tables[i].text, 0644);
+	conversion_write(conversion, beside, &out);
+	files_make_directory(files, arena_dup(arena, directory).p, &rights);
+	for (size_t i = 0; i < n_tables; i++) {
+		if (tables[i].text.n == 0)
+			continue;
+		files_make_directory(files, beside.p, &rights);
+		add_file(request, files, arena_printf(arena, "%.*s/%s", STR_ARG(beside), tables[i].name).p,
+			tables[i].text, 0644);
+	}
 	const char *path = arena_printf(arena, "%.*s/trimilter.conf", STR_ARG(directory)).p;
 	add_file(request, files, path, buf_str(&out), conversion_is_secret(conversion) ? 0640 : 0644);
 	if (!files_apply(files))

@@ -117,14 +117,14 @@ def convert(setup, root):
     want(done.returncode == (65 if lacks else 0), "convert: exit %d: %s" % (done.returncode, said(done)))
     for text in lacks:
         want(text in done.stderr.replace(root, ""), "convert does not say %r: %s" % (text, done.stderr))
-    names = sorted(os.listdir(out))
-    text = "".join(open(os.path.join(out, name)).read() for name in names)
+    names = sorted(os.path.join(top, name) for top, _, files in os.walk(out) for name in files)
+    text = "".join(open(name).read() for name in names)
     written = re.sub(r"[ \t]+", " ", text.replace(root, ""))
     for wanted in lines_of(setup, "writes"):
         want(wanted in written, "convert does not write %r: %s" % (wanted, written))
     again = subprocess.run([CTL, "conf", "convert", "-o", out, *words], capture_output=True, text=True, timeout=60)
     want(again.returncode not in (0, 65), "convert replaces what is there")
-    want(names == sorted(os.listdir(out)), "convert leaves files behind")
+    want(names == sorted(os.path.join(top, name) for top, _, files in os.walk(out) for name in files), "convert leaves files behind")
     return os.path.join(out, "trimilter.conf")
 
 
