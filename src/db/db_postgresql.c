@@ -191,7 +191,8 @@ static void add_setting(struct db *db, struct parameters *parameters, struct str
 		return;
 	struct str kept = arena_dup(parameters->arena, value);
 	add_parameter(parameters, arena_dup(parameters->arena, name).p, kept.p);
-	if (str_eq(name, STR("password")))
+	/* Once, however often the connection is made anew. */
+	if (str_eq(name, STR("password")) && !str_eq(db->secret, value))
 		db->secret = arena_dup(db->arena, value);
 }
 

@@ -4,6 +4,7 @@
  * same row many times, and a server across a network takes as long for one row as
  * for sixty.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/map.h"
@@ -81,18 +82,25 @@ static void begin_counting(struct counts *counts)
 
 /* ---- in memory ---- */
 
-static bool hash_of(struct counts *counts, struct str text, uint8_t digest[SHA256_SIZE])
+static bool hash_row(struct counts *counts, struct str data, uint8_t digest[SHA256_SIZE])
 {
 	sha256_restart(counts->sha256);
-	sha256_add(counts->sha256, text);
+	sha256_add(counts->sha256, data);
 	return sha256_end(counts->sha256, digest);
 }
 
-/* What tells one batch from another; no text has NUL and its length before it by chance. */
-static struct str batch_text(struct arena *arena, const struct report_policy *policy, int64_t period)
+/* With the lengths first, so that it is clear where one text ends and the next begins, whatever they hold. */
+static bool hash_batch(
+	struct counts *counts, const struct report_policy *policy, int64_t period, uint8_t digest[SHA256_SIZE])
 {
-	return arena_printf(arena, "%lld %zu %zu %.*s%.*s%.*s", (long long)period, policy->domain.n, policy->record.n,
-		STR_ARG(policy->domain), STR_ARG(policy->record), STR_ARG(policy->discovery));
+	char numbers[80];
+	snprintf(numbers, sizeof(numbers), "%lld %zu %zu ", (long long)period, policy->domain.n, policy->record.n);
+	sha256_restart(counts->sha256);
+	sha256_add(counts->sha256, str_of(numbers));
+	sha256_add(counts->sha256, policy->domain);
+	sha256_add(counts->sha256, policy->record);
+	sha256_add(counts->sha256, policy->discovery);
+	return sha256_end(counts->sha256, digest);
 }
 
 static struct counted_batch *batch_of(
@@ -139,8 +147,7 @@ static bool add(struct counts *counts, struct arena *scratch, const struct repor
 	struct buf data = buf_in(scratch);
 	begin_counting(counts);
 	report_row_write(&record->row, &data);
-	if (!hash_of(counts, batch_text(scratch, &record->policy, period), batch_digest) ||
-		!hash_of(counts, buf_str(&data), row_digest))
+	if (!hash_batch(counts, &record->policy, period, batch_digest) || !hash_row(counts, buf_str(&data), row_digest))
 		return false;
 	struct counted_batch *batch = batch_of(counts, batch_digest, &record->policy, period);
 	batch->messages++;

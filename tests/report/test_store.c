@@ -344,7 +344,10 @@ static void no_text_is_refused(enum db_kind kind)
 	record.row.spf_human_result = record.policy.record;
 	lab_ok(store, store_count(store, &record, LAB_DAY));
 	lab_ok(store, store_count(store, &record, LAB_DAY));
-	assert_non_null(strstr(batches_text(store, arena, 0, true), "a.example 2/1"));
+	/* What stands behind the NUL counts. */
+	record_text[99999] = 'y';
+	lab_ok(store, store_count(store, &record, LAB_DAY));
+	assert_non_null(strstr(batches_text(store, arena, 0, true), "a.example 2/1, a.example 1/1"));
 	arena_free(arena);
 	store_close(store);
 }
