@@ -175,9 +175,13 @@ class Postfix:
     def reload(self):
         self._run(["postfix", "-c", self.config, "reload"])
 
+    def edit(self, *arguments):
+        """postconf, to change main.cf ("name=value") or master.cf ("-F", "service/field=value")."""
+        self._run(["postconf", "-c", self.config, *arguments])
+
     def set(self, **parameters):
         """Change parameters of main.cf; in force for processes that start after the reload."""
-        self._run(["postconf", "-c", self.config, "-e"] + ["%s=%s" % item for item in parameters.items()])
+        self.edit(*("%s=%s" % item for item in parameters.items()))
         self.reload()
 
     def sendmail(self, message, sender, recipients):
@@ -195,6 +199,11 @@ class Postfix:
     def held(self, sender):
         """The held messages of an envelope sender."""
         return [entry for entry in self.queue() if entry["queue_name"] == "hold" and entry["sender"] == sender]
+
+    def release(self, queue_id):
+        """Let a held message go."""
+        self._run(["postsuper", "-c", self.config, "-H", queue_id])
+        self._run(["postqueue", "-c", self.config, "-i", queue_id])
 
     def queued_message(self, queue_id):
         """A queued message as it would be delivered."""
