@@ -80,7 +80,8 @@ static int do_write(struct arena *arena, int argc, char **argv)
 		return 1;
 	enum err err = mail_write(arena, &mail, runtime, 1700000000, &out, &is_signed);
 	fprintf(stderr, "%s\n", err != ERR_OK ? err_text(err) : is_signed ? "signed" : "unsigned");
-	fwrite(out.p, 1, out.n, stdout);
+	if (out.n > 0)
+		fwrite(out.p, 1, out.n, stdout);
 	runtime_unref(runtime);
 	return err_exit_status(err);
 }
