@@ -1,5 +1,5 @@
 /*
- * libpq, loaded when it is first needed: linked, it and the 18 libraries behind it
+ * libpq, loaded when it is first needed: linked, it and the 17 libraries behind it
  * cost every process 3.4 MB of resident memory and 2 to 5 ms of its start.
  */
 #ifndef TRIMILTER_DB_LIBPQ_H
