@@ -133,7 +133,7 @@ static void say_spf(struct buf *out, const struct spf_result *spf)
 		buf_add_cstr(out, ", by ");
 		say(out, spf->mechanism);
 	}
-	if (spf->reason != NULL)
+	if (spf->reason != NULL && spf->status != SPF_NONE)
 		buf_printf(out, ": %s", spf->reason);
 	buf_add_cstr(out, ".\n");
 }
@@ -145,7 +145,7 @@ static void say_dkim(struct buf *out, const struct dkim_result *dkim)
 	if (dkim->status == DKIM_PASS) {
 		buf_printf(out, " is good%s", dkim->counts ? "" : ", but does not count");
 	} else {
-		buf_printf(out, " is not (%s)", dkim_status_text(dkim->status));
+		buf_printf(out, " does not verify (%s)", dkim_status_text(dkim->status));
 	}
 	if (dkim->reason != NULL)
 		buf_printf(out, ": %s", dkim->reason);

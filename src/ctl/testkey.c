@@ -194,14 +194,27 @@ static void run_batch(struct tester *tester, struct test *tests, size_t n)
 
 /* ---- the report ---- */
 
+/* Nothing where no TrustAnchorFile lets it be known. */
+static const char *security_text(enum dns_security security)
+{
+	switch (security) {
+	case DNS_SECURE:
+		return ", DNSSEC";
+	case DNS_INSECURE:
+		return ", no DNSSEC";
+	case DNS_SECURITY_UNKNOWN:
+		return "";
+	}
+	return "";
+}
+
 static void show_text(const struct tester *tester, const struct test *test)
 {
 	struct buf out = buf_in(tester->ctl->arena);
 	buf_printf(&out, "%.*s: %s", STR_ARG(test->owner), outcome_words[test->outcome]);
 	if (test->outcome == OUTCOME_OK)
 		buf_printf(&out, " (%s, %u bits%s%s)", test->type, test->bits,
-			test->has_key ? "" : ", private key not looked at",
-			test->security == DNS_SECURE ? ", DNSSEC" : "");
+			test->has_key ? "" : ", private key not looked at", security_text(test->security));
 	if (test->reason.n > 0)
 		buf_printf(&out, ": %.*s", STR_ARG(test->reason));
 	if (test->key_file.n > 0)
