@@ -276,7 +276,7 @@ struct conversion *conversion_read(struct arena *arena, struct convert_file *fil
 	conversion->n_files = n_files;
 	struct str *texts = ARENA_ARRAY(arena, n_files, struct str);
 	const char **ours = ARENA_ARRAY(arena, n_files, const char *);
-	size_t n_ours = 0;
+	size_t n_ours = 0, errors = diag->n_errors;
 	for (size_t i = 0; i < n_files; i++) {
 		if (!read_file(conversion, &files[i], &texts[i]))
 			continue;
@@ -285,10 +285,12 @@ struct conversion *conversion_read(struct arena *arena, struct convert_file *fil
 		if (is_ours(&files[i], texts[i]))
 			ours[n_ours++] = files[i].path;
 	}
+	if (diag->n_errors != errors)
+		return NULL;
 	/* What a configuration file says counts more than what /etc/default does, which systemd does not read. */
 	config_each_said(arena, ours, n_ours, diag, set_said, conversion);
 	for (size_t i = 0; i < n_files; i++)
-		if (texts[i].p != NULL && !is_ours(&files[i], texts[i]))
+		if (!is_ours(&files[i], texts[i]))
 			convert_file(conversion, &files[i], texts[i]);
 	return conversion;
 }

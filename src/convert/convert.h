@@ -39,7 +39,7 @@ struct conversion;
 
 /**
  * Read @files, whose kinds are set to what they are. In @arena. Errors in @diag: what was essential and could not be
- * converted; warnings: what else was not.
+ * converted; warnings: what else was not. NULL: a file cannot be read.
  */
 struct conversion *conversion_read(struct arena *arena, struct convert_file *files, size_t n_files, struct diag *diag);
 

@@ -134,12 +134,12 @@ static int convert(struct request *request)
 	struct diag diag = diag_in(request->ctl.arena);
 	const struct conversion *conversion =
 		conversion_read(request->ctl.arena, request->files, request->n_files, &diag);
-	const char *path = write_all(request, conversion);
-	if (path == NULL)
-		return EX_CANTCREAT;
-	for (size_t i = 0; i < diag.n; i++)
+	const char *path = conversion != NULL ? write_all(request, conversion) : NULL;
+	for (size_t i = 0; i < diag.n && (conversion == NULL || path != NULL); i++)
 		if (diag.entries[i].severity == DIAG_ERROR)
 			print(&diag.entries[i], true);
+	if (path == NULL)
+		return conversion == NULL ? EX_NOINPUT : EX_CANTCREAT;
 	size_t not_converted = diag.n_errors, errors = check(request, path);
 	printf("%s is written.", path);
 	if (diag.n > not_converted)

@@ -11,7 +11,7 @@ Each real/*.txt is one or more set-ups:
     -- zone            records, @NAME standing for that key's
     -- convert         the arguments of `trimilterctl conf convert`; what it writes is started then, and "warns" must stand in it
     -- writes          texts that must stand in what it writes, blanks as one
-    -- lacks           what it must say on standard error that it could not convert (exit 65); without this, exit 0
+    -- lacks           what it must say on standard error that it could not convert (exit 65), or read (66: nothing is written); without this, exit 0
     -- start           arguments; default: -c /etc/opendkim.conf
     -- send            from=A [mail-from=A] [auth=U] [client=IP|local] [rcpt=A] [daemon=NAME] ["header=NAME: TEXT"]... [sign=D/S/KEY]
                        -> WANTED, one message a line; sign: by whom it is signed already
@@ -114,6 +114,10 @@ def convert(setup, root):
     words = [PATHS.sub(lambda m: root + m.group(0), word) for word in " ".join(lines_of(setup, "convert")).split()]
     done = subprocess.run([CTL, "conf", "convert", "-o", out, *words], capture_output=True, text=True, timeout=60)
     lacks = lines_of(setup, "lacks")
+    if done.returncode == 66:
+        want(lacks and all(text in done.stderr.replace(root, "") for text in lacks), "convert: %s" % said(done))
+        want(not os.path.exists(out), "convert writes although a file cannot be read")
+        return None
     want(done.returncode == (65 if lacks else 0), "convert: exit %d: %s" % (done.returncode, said(done)))
     for text in lacks:
         want(text in done.stderr.replace(root, ""), "convert does not say %r: %s" % (text, done.stderr))
@@ -290,7 +294,10 @@ def listens(path, daemon):
 def run(setup, root):
     arguments, zone = lay_out(setup, root)
     if any(words[0] == "convert" for words, _ in setup["sections"]):
-        arguments = ["-c", convert(setup, root), *arguments[-2:]]
+        path = convert(setup, root)
+        if path is None:
+            return
+        arguments = ["-c", path, *arguments[-2:]]
     if not check_start(setup, root, arguments):
         return
     use_socket(root, arguments)
