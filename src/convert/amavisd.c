@@ -238,7 +238,8 @@ static bool is_about_dkim(const struct perl_word *from, const struct perl_word *
 	for (; from < to; from++)
 		if ((from->kind == PERL_WORD || from->kind == PERL_VARIABLE) &&
 			(memmem(from->text.p, from->text.n, "dkim", 4) != NULL ||
-				str_eq(from->text, STR("$signed_header_fields"))))
+				str_eq(from->text, STR("$signed_header_fields")) ||
+				str_eq(from->text, STR("@mynetworks"))))
 			return true;
 	return false;
 }
@@ -272,14 +273,15 @@ static void note_statement(struct amavisd *amavisd, const struct perl_word *star
 	struct diag *diag = amavisd->conversion->diag;
 	if (is_name(start, PERL_VARIABLE, "$enable_dkim_signing") ||
 		is_name(start, PERL_VARIABLE, "$enable_dkim_verification")) {
-		if (!is_name(start + 2, PERL_NUMBER, "1"))
+		if (end - start < 3 || !is_name(start + 2, PERL_NUMBER, "1"))
 			diag_warning(diag, place,
 				"%.*s is not 1: trimilter verifies, and signs for what has a key; Mode s or Mode v "
 				"does one of both",
 				STR_ARG(start->text));
 	} else if (is_about_dkim(start, end)) {
 		diag_error(diag, at,
-			"\"%.*s\" in the statement about DKIM of line %u is more than is read here: write it as the "
+			"\"%.*s\" in the statement of line %u, which is about DKIM or whom it signs for, is more than "
+			"is read here: write it as the "
 			"amavisd documentation does, or see to it yourself",
 			STR_ARG(amavisd->at->text), start->line);
 	} else if (start->kind == PERL_VARIABLE) {
