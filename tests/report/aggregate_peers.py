@@ -11,25 +11,10 @@ format alone. Last line: "N passed, N failed".
 import collections, gzip, ipaddress, json, os, re, shutil, subprocess, sys, tempfile
 import xml.etree.ElementTree as ElementTree
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SCHEMAS = {"rfc9990": "rfc9990-appendixA.xsd", "rfc7489": "rfc7489-appendixC.xsd"}
-NAMESPACES = {"rfc9990": "{urn:ietf:params:xml:ns:dmarc-2.0}", "rfc7489": ""}
-PERL = r"""
-use strict; use warnings; use IO::Uncompress::Gunzip qw(gunzip); use XML::LibXML; use Mail::DMARC::Report::Receive;
-while (my $path = <STDIN>) {
-    chomp $path;
-    my ($xml, $sum) = ('', 0);
-    gunzip($path => \$xml) or die;
-    my $reader = Mail::DMARC::Report::Receive->new;
-    my $dom = XML::LibXML->load_xml(string => $xml);
-    my $metadata = $reader->do_node_report_metadata($dom->findnodes('/feedback/report_metadata'));
-    my $policy = $reader->do_node_policy_published($dom->findnodes('/feedback/policy_published'));
-    my @records = map { $reader->do_node_record($_) } $dom->findnodes('/feedback/record');
-    $sum += $_->row->count for @records;
-    print join("\t", $metadata->report_id, $policy->domain, $metadata->begin, $metadata->end, scalar(@records), $sum), "\n";
-}
-"""
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lab import consumers  # noqa: E402
 
+NAMESPACES = {"rfc9990": "{urn:ietf:params:xml:ns:dmarc-2.0}", "rfc7489": ""}
 passed, failures = 0, []
 
 
@@ -48,7 +33,7 @@ def unpack(path):
 
 def validate(folder, reports):
     """xmllint, many files at a time: what it does not call valid it complains about."""
-    for form, schema in SCHEMAS.items():
+    for form in consumers.SCHEMAS:
         names = []
         for report in reports:
             if report["format"] == form:
@@ -56,9 +41,7 @@ def validate(folder, reports):
                 with open(name, "wb") as file:
                     file.write(unpack(name + ".gz"))
                 names.append(name)
-        done = subprocess.run(["xmllint", "--nonet", "--noout", "--schema", os.path.join(HERE, "schemas", schema)] + names,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        said = done.stdout.decode(errors="replace")
+        said = consumers.xmllint(form, names)
         for name in names:
             check("xmllint", "valid" if name + " validates\n" in said else said[:2000], "valid")
 
@@ -79,22 +62,17 @@ def read_expat(folder, report):
 
 
 def read_dmarc_cat(folder, report):
-    done = subprocess.run(["dmarc-cat", "-N", report["file"]], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    said = done.stdout.decode(errors="replace")
-    rows = re.findall(r"(?m)^[0-9a-f.:]+ +(\d+) ", said[said.find("Reports("):])
-    check("dmarc-cat: " + report["file"], (done.returncode, len(rows), sum(map(int, rows))),
+    check("dmarc-cat: " + report["file"], consumers.dmarc_cat(os.path.join(folder, report["file"])),
           (0, report["rows"], report["messages"]))
 
 
 def read_mail_dmarc(folder, reports):
     reports = [report for report in reports if report["format"] == "rfc7489"]
-    done = subprocess.run(["perl", "-e", PERL], input="".join(os.path.join(folder, r["file"]) + "\n" for r in reports),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = done.stdout.splitlines()
-    check("Mail::DMARC: " + done.stderr[-300:], len(lines), len(reports))
-    for line, report in zip(lines, reports):
+    found, errors = consumers.mail_dmarc([os.path.join(folder, report["file"]) for report in reports])
+    check("Mail::DMARC: " + errors[-300:], len(found), len(reports))
+    for read, report in zip(found, reports):
         domain = report["domain"].encode("idna").decode()
-        check("Mail::DMARC: " + report["file"], line.split("\t"),
+        check("Mail::DMARC: " + report["file"], read,
               [str(word) for word in (report["report_id"], domain, report["begin"], report["end"], report["rows"],
                                       report["messages"])])
 
