@@ -135,9 +135,11 @@ void convert_set(struct conversion *conversion, const char *option, struct str t
 			note_conflict(conversion, option, item, text, place);
 		return;
 	}
-	if (text.n == 0 || !is_plain(text)) {
+	/* "KeyList =x" would be a line of policyd-spf.conf. */
+	if (text.n == 0 || text.p[0] == '=' || !is_plain(text)) {
 		diag_error(conversion->diag, place,
-			"%s: an empty value, '#' and control characters cannot be written down: write the option "
+			"%s: an empty value, one that begins with '=', '#' and control characters cannot be written "
+			"down: write the option "
 			"yourself",
 			option);
 		return;
