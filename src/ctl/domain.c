@@ -5,12 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
-#include "auth/signers.h"
 #include "base/domain.h"
-#include "ctl/key_tables.h"
-#include "ctl/new_key.h"
+#include "ctl/domain.h"
 #include "ctl/rotation.h"
 #include "ctl/verbs.h"
 
@@ -43,252 +40,6 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-#define KEYS_MAX 2
-
-struct request {
-	struct ctl ctl;
-	struct key_tables tables;
-	struct files *files;
-	struct str domain, selector; /* selector empty: the default */
-	bool types[2];               /* by enum dkim_key_type */
-	unsigned bits;
-	const char *directory;
-	bool delete_keys;
-	/* What add makes. */
-	struct new_key keys[KEYS_MAX];
-	struct str names[KEYS_MAX]; /* in KeyTable */
-	const char *paths[KEYS_MAX];
-	size_t n_keys;
-};
-
-static struct arena *arena_of(struct request *request)
-{
-	return request->ctl.arena;
-}
-
-/* ---- add ---- */
-
-static bool is_new(const struct request *request)
-{
-	const struct key_tables *tables = &request->tables;
-	const struct key_row *row = key_tables_find(tables, request->domain, STR(""));
-	if (row != NULL) {
-		fprintf(stderr,
-			"trimilterctl domain: %.*s has the key %.*s (selector %.*s) already, %s:%u; for a new one: "
-			"trimilterctl key rotate %.*s\n",
-			STR_ARG(request->domain), STR_ARG(row->name), STR_ARG(row->selector), tables->keys.path,
-			row->line, STR_ARG(request->domain));
-		return false;
-	}
-	for (size_t i = 0; i < tables->authors.rows.n; i++) {
-		const struct dataset_row *author = &tables->authors.rows.rows[i];
-		if (!signing_row_is_for(author, request->domain))
-			continue;
-		fprintf(stderr, "trimilterctl domain: %s:%u: mail of %.*s is signed with the key %.*s already\n",
-			author->place.file, author->place.line, STR_ARG(request->domain),
-			STR_ARG(signing_row_key(author)));
-		return false;
-	}
-	return true;
-}
-
-static struct str default_selector(struct ctl *ctl)
-{
-	char text[16];
-	struct tm tm;
-	time_t now = (time_t)ctl->now;
-	strftime(text, sizeof(text), "%Y%m", gmtime_r(&now, &tm));
-	return arena_dup(ctl->arena, str_of(text));
-}
-
-/* Named as its domain, so that "%" in a SigningTable finds it; the name stays when the key is rotated. */
-static int make_key(struct request *request, enum dkim_key_type type, const struct file_rights *rights)
-{
-	static const struct record_tags no_tags = {0};
-	struct key_tables *tables = &request->tables;
-	size_t i = request->n_keys;
-	bool second = i > 0;
-	const char *suffix = second ? "-ed25519" : "";
-	struct str selector = arena_printf(arena_of(request), "%.*s%s", STR_ARG(request->selector), suffix);
-	request->names[i] = arena_printf(arena_of(request), "%.*s%s", STR_ARG(request->domain), suffix);
-	if (key_tables_named(tables, request->names[i]) != NULL) {
-		fprintf(stderr, "trimilterctl domain: KeyTable has a key called %.*s already: rename it there first\n",
-			STR_ARG(request->names[i]));
-		return EX_DATAERR;
-	}
-	if (!new_key_make(
-		    arena_of(request), type, request->bits, request->domain, selector, &no_tags, &request->keys[i])) {
-		fputs("trimilterctl domain: OpenSSL cannot make such a key\n", stderr);
-		return EX_SOFTWARE;
-	}
-	request->paths[i] =
-		key_tables_place(tables, request->files, request->directory, request->domain, selector, rights);
-	if (request->paths[i] == NULL)
-		return EX_DATAERR;
-	request->n_keys++;
-	return EX_OK;
-}
-
-/* Keys first, then what names them: wherever it stops, the tables name nothing that is not there. */
-static void note_changes(struct request *request, const struct file_rights *rights)
-{
-	struct key_tables *tables = &request->tables;
-	struct buf keys = buf_in(arena_of(request)), authors = buf_in(arena_of(request));
-	const char *pattern = tables->authors.rows.kind == DATASET_REFILE ? "*@" : "";
-	for (size_t i = 0; i < request->n_keys; i++) {
-		const struct new_key *key = &request->keys[i];
-		files_create(request->files, request->paths[i], key->pem, rights);
-		buf_printf(&keys, "%.*s %.*s:%.*s:%s\n", STR_ARG(request->names[i]), STR_ARG(key->domain),
-			STR_ARG(key->selector), request->paths[i]);
-		buf_printf(&authors, "%s%.*s %.*s\n", pattern, STR_ARG(key->domain), STR_ARG(request->names[i]));
-	}
-	table_file_change(
-		request->files, &tables->keys, table_text_append(arena_of(request), tables->keys.text, buf_str(&keys)));
-	table_file_change(request->files, &tables->authors,
-		table_text_append(arena_of(request), tables->authors.text, buf_str(&authors)));
-}
-
-/* A pattern further up may decide before the new row does. */
-static bool would_sign(void *context, const struct runtime *runtime)
-{
-	struct request *request = context;
-	const struct address author = {.local_part = STR("postmaster"), .domain = request->domain};
-	const struct dkim_signer *signers;
-	struct str why = STR("");
-	size_t n, found = 0;
-	signers_select(runtime->auth.signers, arena_of(request), &author, &signers, &n, &why);
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < request->n_keys; k++)
-			found += str_eq(signers[i].domain, request->domain) &&
-				 str_eq(signers[i].selector, request->keys[k].selector);
-	if (found >= request->n_keys)
-		return true;
-	fprintf(stderr,
-		"trimilterctl domain: mail of %.*s would not be signed with the new key: %s: a row of %s further up "
-		"matches "
-		"it first; put the row \"%s%.*s %.*s\" above that one by hand\n",
-		STR_ARG(request->domain), why.n > 0 ? why.p : "another row decides", request->tables.authors.path,
-		request->tables.authors.rows.kind == DATASET_REFILE ? "*@" : "", STR_ARG(request->domain),
-		STR_ARG(request->names[0]));
-	return false;
-}
-
-static struct str spf_record(void)
-{
-	return STR("v=spf1 mx ~all");
-}
-
-static struct str dmarc_record(struct request *request)
-{
-	return arena_printf(
-		arena_of(request), "v=DMARC1; p=none; rua=mailto:postmaster@%.*s", STR_ARG(request->domain));
-}
-
-static void add_record_text(struct request *request, struct buf *out, struct str owner, struct str record)
-{
-	zone_line_add(out, arena_printf(arena_of(request), "%.*s.", STR_ARG(owner)), record);
-}
-
-static void show_added_text(struct request *request, struct buf *out)
-{
-	const struct key_tables *tables = &request->tables;
-	struct str domain = request->domain;
-	for (size_t i = 0; i < request->n_keys; i++)
-		buf_printf(out, "New key %.*s (%s, %u bits) in %s\n", STR_ARG(request->keys[i].selector),
-			key_type_text(request->keys[i].type), request->keys[i].bits, request->paths[i]);
-	buf_printf(out, "Rows added to %s and %s\n\n1. Publish:\n\n", tables->keys.path, tables->authors.path);
-	for (size_t i = 0; i < request->n_keys; i++)
-		add_record_text(request, out, request->keys[i].owner, request->keys[i].record);
-	buf_add_cstr(out, "\n   Where a form asks for name and value:\n\n");
-	for (size_t i = 0; i < request->n_keys; i++)
-		buf_printf(
-			out, "   %.*s\n   %.*s\n\n", STR_ARG(request->keys[i].owner), STR_ARG(request->keys[i].record));
-	buf_add_cstr(
-		out, "   If the domain has none yet, these too; add to the first whatever else sends its mail:\n\n");
-	add_record_text(request, out, domain, spf_record());
-	add_record_text(
-		request, out, arena_printf(arena_of(request), "_dmarc.%.*s", STR_ARG(domain)), dmarc_record(request));
-	buf_add_cstr(out, "\n2. When they have spread:  trimilterctl testkey");
-	for (size_t i = 0; i < request->ctl.n_config_paths; i++)
-		buf_printf(out, " -c %s", request->ctl.config_paths[i]);
-	buf_printf(out, " -d %.*s\n3. Then let the daemon sign:  %.*s\n", STR_ARG(domain),
-		STR_ARG(key_tables_reload_command(tables)));
-	out->n--;
-}
-
-static void json_record(struct json *json, struct str owner, struct str record)
-{
-	json_object_begin(json, NULL);
-	json_str(json, "owner", owner);
-	json_str(json, "record", record);
-	json_object_end(json);
-}
-
-static void show_added_json(struct request *request, struct buf *out)
-{
-	struct json json = json_to(out);
-	json_object_begin(&json, NULL);
-	json_str(&json, "domain", request->domain);
-	json_cstr(&json, "key_table", request->tables.keys.path);
-	json_cstr(&json, "signing_table", request->tables.authors.path);
-	json_array_begin(&json, "keys");
-	for (size_t i = 0; i < request->n_keys; i++) {
-		const struct new_key *key = &request->keys[i];
-		json_object_begin(&json, NULL);
-		json_str(&json, "name", request->names[i]);
-		json_str(&json, "selector", key->selector);
-		json_cstr(&json, "algorithm", key_type_text(key->type));
-		json_int(&json, "key_bits", key->bits);
-		json_cstr(&json, "key_file", request->paths[i]);
-		json_str(&json, "owner", key->owner);
-		json_str(&json, "record", key->record);
-		json_object_end(&json);
-	}
-	json_array_end(&json);
-	json_array_begin(&json, "suggestions");
-	json_record(&json, request->domain, spf_record());
-	json_record(
-		&json, arena_printf(arena_of(request), "_dmarc.%.*s", STR_ARG(request->domain)), dmarc_record(request));
-	json_array_end(&json);
-	json_object_end(&json);
-}
-
-static int add_domain(struct request *request)
-{
-	struct key_tables *tables = &request->tables;
-	struct file_rights rights;
-	bool both = request->types[DKIM_KEY_RSA] && request->types[DKIM_KEY_ED25519];
-	if (!is_new(request))
-		return EX_DATAERR;
-	if (both && !tables->multiple_signatures) {
-		fputs("trimilterctl domain: --type both: set MultipleSignatures to yes first, else only one of the "
-		      "two would sign\n",
-			stderr);
-		return EX_CONFIG;
-	}
-	if (request->selector.n == 0)
-		request->selector = default_selector(&request->ctl);
-	if (!key_tables_rights(tables, &rights))
-		return EX_CONFIG;
-	int status = EX_OK;
-	for (int type = DKIM_KEY_RSA; status == EX_OK && type <= DKIM_KEY_ED25519; type++)
-		if (request->types[type])
-			status = make_key(request, (enum dkim_key_type)type, &rights);
-	if (status != EX_OK)
-		return status;
-	note_changes(request, &rights);
-	status = key_tables_apply(tables, request->files, would_sign, request);
-	if (status != EX_OK)
-		return status;
-	struct buf out = buf_in(arena_of(request));
-	if (request->ctl.json)
-		show_added_json(request, &out);
-	else
-		show_added_text(request, &out);
-	ctl_print(&out);
-	return EX_OK;
-}
-
 /* ---- remove ---- */
 
 /* @row has a key of @domain. */
@@ -307,19 +58,19 @@ static bool is_used_by_others(const struct key_tables *tables, const struct key_
 }
 
 /* From the last line up, so that the numbers of the others stay right. */
-static struct str without_authors(struct request *request)
+static struct str without_authors(struct domain_request *request)
 {
 	const struct table_file *authors = &request->tables.authors;
 	struct str text = authors->text;
 	for (size_t i = authors->rows.n; i-- > 0;)
 		if (names_key_of(&request->tables, &authors->rows.rows[i], request->domain))
 			text = table_text_change(
-				arena_of(request), text, authors->rows.rows[i].place.line, (struct str){NULL, 0});
+				request->ctl.arena, text, authors->rows.rows[i].place.line, (struct str){NULL, 0});
 	return text;
 }
 
 /* A new key that waits for its turn goes with the domain that it was for. */
-static int end_rotations(struct request *request)
+static int end_rotations(struct domain_request *request)
 {
 	struct rotations rotations;
 	struct rotation *rotation;
@@ -335,10 +86,10 @@ static int end_rotations(struct request *request)
 	return EX_OK;
 }
 
-static int remove_domain(struct request *request)
+static int remove_domain(struct domain_request *request)
 {
 	struct key_tables *tables = &request->tables;
-	struct buf out = buf_in(arena_of(request));
+	struct buf out = buf_in(request->ctl.arena);
 	struct json json = json_to(&out);
 	struct str keys = tables->keys.text;
 	if (key_tables_find(tables, request->domain, STR("")) == NULL) {
@@ -355,7 +106,7 @@ static int remove_domain(struct request *request)
 	table_file_change(request->files, &tables->authors, without_authors(request));
 	for (size_t i = tables->n_rows; i-- > 0;)
 		if (str_eq(tables->rows[i].domain, request->domain))
-			keys = table_text_change(arena_of(request), keys, tables->rows[i].line, (struct str){NULL, 0});
+			keys = table_text_change(request->ctl.arena, keys, tables->rows[i].line, (struct str){NULL, 0});
 	table_file_change(request->files, &tables->keys, keys);
 	for (size_t i = 0; i < tables->n_rows; i++) {
 		const struct key_row *row = &tables->rows[i];
@@ -394,10 +145,10 @@ static int remove_domain(struct request *request)
 
 /* ---- list ---- */
 
-static int list_domains(struct request *request)
+static int list_domains(struct domain_request *request)
 {
 	const struct key_tables *tables = &request->tables;
-	struct buf out = buf_in(arena_of(request));
+	struct buf out = buf_in(request->ctl.arena);
 	struct json json = json_to(&out);
 	bool as_json = request->ctl.json;
 	if (as_json) {
@@ -445,7 +196,7 @@ static int list_domains(struct request *request)
 
 /* ---- the command line ---- */
 
-static int take_option(struct request *request, int option)
+static int take_option(struct domain_request *request, int option)
 {
 	uint64_t bits;
 	int taken = ctl_option(&request->ctl, option, optarg);
@@ -485,14 +236,14 @@ static int take_option(struct request *request, int option)
 static const struct action {
 	const char *name;
 	bool has_domain;
-	int (*run)(struct request *request);
+	int (*run)(struct domain_request *request);
 } actions[] = {
-	{"add", true, add_domain},
+	{"add", true, domain_add},
 	{"remove", true, remove_domain},
 	{"list", false, list_domains},
 };
 
-static int run(struct request *request, const struct action *action, int n_words, char **words)
+static int run(struct domain_request *request, const struct action *action, int n_words, char **words)
 {
 	struct ctl *ctl = &request->ctl;
 	if (n_words != (action->has_domain ? 1 : 0))
@@ -514,7 +265,7 @@ static int run(struct request *request, const struct action *action, int n_words
 
 int ctl_domain(int argc, char **argv)
 {
-	struct request request = {.types = {[DKIM_KEY_RSA] = true}, .bits = 2048};
+	struct domain_request request = {.types = {[DKIM_KEY_RSA] = true}, .bits = 2048};
 	ctl_init(&request.ctl);
 	for (int option; (option = getopt_long(argc, argv, "c:s:b:D:h", options, NULL)) != -1;) {
 		if (option == 'h')
