@@ -11,6 +11,7 @@
 #include "config/state.h"
 #include "dmarc/psl.h"
 #include "tables/hosts.h"
+#include "dkim/crypto.h"
 
 struct loader {
 	const struct config *config;
@@ -314,6 +315,7 @@ enum err config_load(const struct config *config, struct diag *diag, struct runt
 	size_t errors = diag->n_errors;
 	struct runtime *runtime = runtime_new();
 	struct arena *scratch = arena_new(0);
+	crypto_warm_up();
 	*ret_runtime = NULL;
 	if (runtime == NULL || scratch == NULL) {
 		runtime_unref(runtime);

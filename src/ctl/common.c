@@ -95,6 +95,8 @@ static void tell_diag(const struct ctl *ctl, const struct diag *diag, enum err e
 {
 	if (ctl->n_config_paths > 0 || err != ERR_OK)
 		ctl_print_diag(diag);
+	if (err != ERR_OK && diag->n_errors == 0)
+		fprintf(stderr, "trimilterctl: %s\n", err_text(err));
 }
 
 int ctl_read_configuration(struct ctl *ctl, const struct config **ret_config)

@@ -1,6 +1,6 @@
 #include "dkim/crypto.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <openssl/bio.h>
@@ -15,21 +15,64 @@
 
 /*
  * OpenSSL 3 looks algorithms up by name, under a lock, each time one is used by
- * name: fetched once, constant afterwards.
+ * name: fetched once, constant afterwards. Where that fails for want of memory
+ * the next message tries again. NULL: it has failed.
  */
-static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static const EVP_MD *sha256_algorithm;
-
-static void fetch(void)
-{
-	sha256_algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-	ERR_clear_error();
-}
-
 static const EVP_MD *sha256_md(void)
 {
-	pthread_once(&fetched, fetch);
-	return sha256_algorithm;
+	static _Atomic(EVP_MD *) kept;
+	EVP_MD *md = atomic_load(&kept), *other = NULL;
+	if (md != NULL)
+		return md;
+	md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	ERR_clear_error();
+	if (md == NULL || atomic_compare_exchange_strong(&kept, &other, md))
+		return md;
+	EVP_MD_free(md);
+	return other;
+}
+
+/*
+ * Want of memory is no result, but OpenSSL returns the same for it as for a bad signature or a key that it refuses, and
+ * its error queue needs memory too. So we look ourselves, for each thread.
+ */
+static _Thread_local bool starved;
+
+static void *allocate(size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	void *p = n > 0 ? malloc(n) : NULL;
+	starved |= p == NULL && n > 0;
+	return p;
+}
+
+static void *reallocate(void *old, size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	if (n == 0) {
+		free(old);
+		return NULL;
+	}
+	void *p = realloc(old, n);
+	starved |= p == NULL;
+	return p;
+}
+
+static void release(void *p, const char *file, int line)
+{
+	(void)file, (void)line;
+	free(p);
+}
+
+/* OpenSSL takes it before its first allocation alone. Where somebody was faster, all is as it would be without. */
+__attribute__((constructor)) static void watch_memory(void)
+{
+	CRYPTO_set_mem_functions(allocate, reallocate, release);
+}
+
+bool crypto_is_starved(void)
+{
+	return starved;
 }
 
 /* ---- SHA-256 ---- */
@@ -94,12 +137,18 @@ static struct crypto_key *wrap(EVP_PKEY *pkey)
 {
 	ERR_clear_error();
 	struct crypto_key *key = pkey != NULL ? calloc(1, sizeof(*key)) : NULL;
+	starved |= pkey != NULL && key == NULL;
 	if (key == NULL) {
 		EVP_PKEY_free(pkey);
 		return NULL;
 	}
 	key->pkey = pkey;
+	starved = false;
 	key->kind = kind_of(pkey);
+	if (key->kind == CRYPTO_KEY_OTHER && starved) {
+		crypto_key_free(key);
+		return NULL;
+	}
 	return key;
 }
 
@@ -138,11 +187,13 @@ struct crypto_key *crypto_key_from_rsa(struct str modulus, struct str exponent)
 {
 	if (modulus.n > SIGNATURE_MAX || exponent.n > sizeof(uint64_t))
 		return NULL;
+	starved = false;
 	return wrap(rsa_public_key(modulus, exponent));
 }
 
 struct crypto_key *crypto_key_from_point(const uint8_t point[ED25519_KEY_SIZE])
 {
+	starved = false;
 	return wrap(EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, point, ED25519_KEY_SIZE));
 }
 
@@ -237,6 +288,7 @@ enum crypto_verdict crypto_key_verify(
 	const struct crypto_key *key, const uint8_t hash[SHA256_SIZE], struct str signature)
 {
 	enum crypto_verdict verdict = CRYPTO_REFUSED;
+	starved = false;
 	switch (key->kind) {
 	case CRYPTO_KEY_RSA:
 		verdict = verify_rsa(key->pkey, hash, signature);
@@ -327,4 +379,25 @@ bool crypto_key_write_pem(const struct crypto_key *key, char *out, size_t capaci
 void crypto_wipe(void *p, size_t n)
 {
 	OPENSSL_cleanse(p, n);
+}
+
+static void use_once(struct crypto_key *key)
+{
+	static const uint8_t hash[SHA256_SIZE];
+	uint8_t signature[SIGNATURE_MAX];
+	size_t n;
+	if (key != NULL && crypto_key_sign(key, hash, signature, &n))
+		crypto_key_verify(key, hash, str_from((const char *)signature, n));
+	crypto_key_free(key);
+}
+
+void crypto_warm_up(void)
+{
+	static atomic_bool done;
+	if (atomic_exchange(&done, true))
+		return;
+	sha256_md();
+	/* The smallest that SHA-256 fits in; nobody ever sees it. */
+	use_once(crypto_key_generate(CRYPTO_KEY_RSA, 512));
+	use_once(crypto_key_generate(CRYPTO_KEY_ED25519, 0));
 }

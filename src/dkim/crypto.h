@@ -18,6 +18,12 @@
 #define ED25519_KEY_SIZE 32
 #define SIGNATURE_MAX 512 /* bytes of an RSA-4096 signature */
 
+/**
+ * Use each algorithm once, 2 ms in a process, while there is memory: where OpenSSL 3 gets none at the first use of one,
+ * that one fails for as long as the process lives.
+ */
+void crypto_warm_up(void);
+
 /** A running SHA-256, released with the arena. */
 struct sha256;
 struct sha256 *sha256_new(struct arena *arena);
@@ -33,6 +39,12 @@ enum crypto_key_kind { CRYPTO_KEY_RSA, CRYPTO_KEY_ED25519, CRYPTO_KEY_OTHER };
 
 /** An EVP_PKEY; malloc'd. Signing and verifying with one from several threads at once is safe. */
 struct crypto_key;
+
+/**
+ * Did the last call of crypto_key_verify() or for a public key, in this thread, lack memory? Then what it returned, if
+ * not success, says nothing of key and signature.
+ */
+bool crypto_is_starved(void);
 
 /** Public ones; NULL where OpenSSL refuses or memory is short. @modulus, @exponent: big-endian; the caller has checked
  * their sizes, which bound the work of verifying. */

@@ -146,6 +146,10 @@ static struct entry *entry_new(struct arena *arena, uint64_t hash, struct str re
 	if (record.n > 0)
 		memcpy(entry->text, record.p, record.n);
 	entry->key.crypto = make_ready(&key);
+	if (key.problem == NULL && entry->key.crypto == NULL && crypto_is_starved()) {
+		free(entry);
+		arena_fail(arena);
+	}
 	key.modulus = key.exponent = STR("");
 	entry->key.record = key;
 	return entry;

@@ -180,12 +180,14 @@ static const char *compare_body(const struct verification *verification, enum dk
 	return NULL;
 }
 
-static const char *compare_signature(
-	const struct verification *verification, const struct dkim_public_key *key, enum dkim_status *ret_status)
+static const char *compare_signature(struct arena *arena, const struct verification *verification,
+	const struct dkim_public_key *key, enum dkim_status *ret_status)
 {
 	enum crypto_verdict verdict = CRYPTO_REFUSED;
 	if (key->crypto != NULL)
 		verdict = crypto_key_verify(key->crypto, verification->header_hash, verification->signature.signature);
+	if (key->crypto != NULL && verdict != CRYPTO_GOOD && crypto_is_starved())
+		arena_fail(arena);
 	switch (verdict) {
 	case CRYPTO_GOOD:
 		*ret_status = DKIM_PASS;
@@ -227,7 +229,7 @@ static void judge_with_record(const struct dkim_verifier *verifier, const struct
 	if (reason == NULL)
 		reason = compare_body(verification, &status);
 	if (reason == NULL)
-		reason = compare_signature(verification, key, &status);
+		reason = compare_signature(verifier->arena, verification, key, &status);
 	settle(result, status, reason);
 	result->key_bits = key->record.bits;
 	result->key_testing = key->record.testing;

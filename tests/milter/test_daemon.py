@@ -507,7 +507,7 @@ class Reload(Case):
                     if result.action != "accept":
                         failures.append(result)
 
-        threads = [threading.Thread(target=load) for _ in range(8)]
+        threads = [threading.Thread(target=load) for _ in range(64)]
         for thread in threads:
             thread.start()
         for n in range(1, 11):
