@@ -20,7 +20,8 @@
 
 #define TURN_SECONDS 60
 /* Less than the master's patience. */
-#define FINISH_SECONDS 3
+#define FINISH_MS 3000
+#define UNREADY_MS 100
 
 struct post {
 	struct settings settings;
@@ -30,9 +31,10 @@ struct post {
 	atomic_bool stop;
 	atomic_bool ready; /* turns are taken */
 	pthread_t turns;
-	pthread_mutex_t lock; /* of the two below */
+	pthread_mutex_t lock; /* of those below */
 	pthread_cond_t changed;
 	bool leave;
+	bool left; /* the last turn has ended */
 };
 
 /* ---- turns ---- */
@@ -102,33 +104,38 @@ static bool rest(struct post *post, int64_t until_ms)
 	return !leave;
 }
 
-/* Keys and tables may be in a database that does not answer. */
-static int prepare(struct post *post)
+/* Keys and tables may be in a database that does not answer. False: not now, the log says why. */
+static bool prepare(struct post *post)
 {
 	char error[DNS_ERROR_SIZE];
-	enum err err = dns_new(config_dns(post->settings.config), &post->dns, error);
-	if (err != ERR_OK) {
+	if (post->dns == NULL && dns_new(config_dns(post->settings.config), &post->dns, error) != ERR_OK) {
 		log_error("DNS: %s", error);
-		return err_exit_status(err);
+		return false;
 	}
-	int status = settings_load(&post->settings, &post->courier.runtime);
-	if (status != 0)
-		return status;
+	if (settings_load(&post->settings, &post->courier.runtime) != 0)
+		return false;
 	post->courier.dns = post->dns;
 	post->courier.holder = arena_printf(
 		post->settings.arena, "%.*s/%d", STR_ARG(runtime_host_name(post->settings.arena)), (int)getpid());
 	post->courier.stop = asked_to_stop;
 	post->courier.context = post;
-	return 0;
+	return true;
 }
 
-static void *run_turns(void *context)
+/* The worker goes on with the tables that it has when others cannot be read; we have none yet, and reports can wait. */
+static bool prepare_in_time(struct post *post)
 {
-	struct post *post = context;
+	while (!prepare(post)) {
+		log_warning("reports wait until the configuration can be loaded");
+		if (!rest(post, clock_monotonic_ms() + TURN_SECONDS * 1000))
+			return false;
+	}
+	return true;
+}
+
+static void take_turns(struct post *post)
+{
 	int64_t next;
-	int status = prepare(post);
-	if (status != 0)
-		_exit(status);
 	atomic_store(&post->ready, true);
 	control_tell(CONTROL_READY);
 	do {
@@ -138,6 +145,17 @@ static void *run_turns(void *context)
 	courier_leave(&post->courier);
 	store_close(post->courier.store);
 	tell(" since the start", &post->total);
+}
+
+static void *run_turns(void *context)
+{
+	struct post *post = context;
+	if (prepare_in_time(post))
+		take_turns(post);
+	pthread_mutex_lock(&post->lock);
+	post->left = true;
+	pthread_cond_signal(&post->changed);
+	pthread_mutex_unlock(&post->lock);
 	return NULL;
 }
 
@@ -174,17 +192,20 @@ static void wait_for_order(void)
 /* True: the turn has come to its end, or none had begun. */
 static bool finish(struct post *post)
 {
-	struct timespec end;
+	/* What is being loaded may take its time, and leaves nothing half done. */
+	int64_t end_ms = clock_monotonic_ms() + (atomic_load(&post->ready) ? FINISH_MS : UNREADY_MS);
+	struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
 	atomic_store(&post->stop, true);
-	if (!atomic_load(&post->ready))
-		return true;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += FINISH_SECONDS;
 	pthread_mutex_lock(&post->lock);
 	post->leave = true;
 	pthread_cond_signal(&post->changed);
+	while (!post->left && pthread_cond_clockwait(&post->changed, &post->lock, CLOCK_MONOTONIC, &end) == 0)
+		;
+	bool left = post->left;
 	pthread_mutex_unlock(&post->lock);
-	return pthread_clockjoin_np(post->turns, NULL, CLOCK_MONOTONIC, &end) == 0;
+	if (left)
+		pthread_join(post->turns, NULL);
+	return left || !atomic_load(&post->ready);
 }
 
 int courier_run(const struct invocation *invocation)
