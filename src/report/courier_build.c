@@ -3,6 +3,7 @@
  */
 #include "report/courier_work.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "report/aggregate.h"
 
@@ -13,6 +14,8 @@
 #define RETRY_SECONDS 900
 /* Batches whose destinations are looked up at the same time. */
 #define PAGE 20
+/* Others who want to write into an SQLite store wait for its end. */
+#define TRANSACTION_MS 1000
 
 /* ---- documents ---- */
 
@@ -150,26 +153,23 @@ const struct store_destination *courier_destinations(struct courier *courier, st
 
 /* ---- batches ---- */
 
-/* All documents of the batch and where they go, in one transaction: built whole, or not at all. */
+/* All documents of the batch and where they go: in the caller's transaction, so built whole, or not at all. */
 static enum err keep(struct courier *courier, struct arena *arena, const struct courier_recipients *recipients,
 	const struct store_report *reports, size_t n)
 {
-	enum err err = store_begin(courier->store);
+	enum err err = ERR_OK;
 	for (size_t i = 0; err == ERR_OK && i < n; i++) {
 		size_t n_destinations;
 		const struct store_destination *destinations =
 			courier_destinations(courier, arena, recipients, &reports[i], &n_destinations);
 		err = store_add_report(courier->store, &reports[i], destinations, n_destinations, i + 1 == n);
 	}
-	if (err == ERR_OK)
-		err = store_commit(courier->store);
-	if (err != ERR_OK)
-		store_rollback(courier->store);
 	return err;
 }
 
+/* *built: the reports that somebody gets are added. */
 static enum err build_batch(struct courier *courier, const struct store_batch *batch,
-	const struct courier_recipients *recipients, struct courier_result *result)
+	const struct courier_recipients *recipients, uint64_t *built)
 {
 	const struct store_report *reports = NULL;
 	size_t n = 0;
@@ -185,7 +185,7 @@ static enum err build_batch(struct courier *courier, const struct store_batch *b
 		if (err == ERR_OK)
 			err = keep(courier, arena, recipients, reports, n);
 		if (err == ERR_OK)
-			result->built += n;
+			*built += n;
 	}
 	arena_free(arena);
 	return err;
@@ -198,7 +198,39 @@ struct pass {
 	int64_t after;  /* batches up to this one have been looked at */
 	bool postponed; /* some of them wait */
 	bool stopped;
+	int64_t open_ms; /* the transaction's beginning, clock_monotonic_ms(); 0: none is open */
+	uint64_t built;  /* in it */
 };
+
+/* What was built is kept for good. */
+static enum err settle(struct pass *pass)
+{
+	if (pass->open_ms == 0)
+		return ERR_OK;
+	pass->open_ms = 0;
+	enum err err = store_commit(pass->courier->store);
+	if (err == ERR_OK)
+		pass->result->built += pass->built;
+	return err;
+}
+
+/* Several batches to a transaction: a commit waits for the disk, ten thousand of them for minutes. */
+static enum err build_one(
+	struct pass *pass, const struct store_batch *batch, const struct courier_recipients *recipients)
+{
+	struct courier *courier = pass->courier;
+	enum err err = ERR_OK;
+	if (pass->open_ms == 0) {
+		err = store_begin(courier->store);
+		pass->open_ms = clock_monotonic_ms();
+		pass->built = 0;
+	}
+	if (err == ERR_OK)
+		err = build_batch(courier, batch, recipients, &pass->built);
+	if (err == ERR_OK && clock_monotonic_ms() - pass->open_ms >= TRANSACTION_MS)
+		err = settle(pass);
+	return err;
+}
 
 /* A domain that cannot be written about does not hold up the others; a store that does not work does. */
 static enum err build_page(struct pass *pass, struct arena *arena, const struct store_batch *batches, size_t n)
@@ -213,21 +245,24 @@ static enum err build_page(struct pass *pass, struct arena *arena, const struct 
 		int64_t over = batches[i].period + courier->runtime->report.interval;
 		pass->stopped = !courier_goes_on(courier);
 		if (pass->stopped)
-			return ERR_OK;
+			break;
 		if (recipients[i].retry && courier_time(courier) < over + COURIER_PATIENCE_SECONDS) {
 			pass->postponed = true;
 			continue;
 		}
-		enum err err = build_batch(courier, &batches[i], &recipients[i], pass->result);
-		if (err == ERR_IO)
+		enum err err = build_one(pass, &batches[i], &recipients[i]);
+		if (err == ERR_IO) {
+			pass->open_ms = 0;
+			store_rollback(courier->store);
 			return err;
+		}
 		if (err != ERR_OK) {
 			courier_warn(courier, batches[i].policy.domain, "report of %.*s cannot be written: %s",
 				STR_ARG(batches[i].policy.domain), err_text(err));
 			pass->postponed = true;
 		}
 	}
-	return ERR_OK;
+	return settle(pass);
 }
 
 /* Of a page those that are wanted. */
