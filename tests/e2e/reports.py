@@ -12,8 +12,8 @@ import xml.etree.ElementTree as ElementTree
 import zlib
 
 from e2e.case import accepted, case, check, refused
-from lab import consumers, dns, mail, wait
-from lab.site import BOB, FORGER, HOSTNAME, PLAIN, quoted
+from lab import consumers, mail, wait
+from lab.site import BOB, FORGER, PLAIN, quoted
 
 DAY = 86400
 REPORTS, OPERATOR = "reports@home.example", "postmaster@home.example"
@@ -93,22 +93,9 @@ def a_day(site):
 
 
 def start(site):
-    site.zone = site.dns.zone = dns.Zone(site.zone_text + ZONE.format(key=quoted(site.neighbour_record)))
-    site.trimilter.configure(ReportServer="127.0.0.1:%d" % site.mta.smtp_port)
-    site.start()
-    # Reports go out through this host, as its other mail does.
-    site.mta.set(smtpd_relay_restrictions="permit_mynetworks, reject_unauth_destination")
-
-
-def send(site, *words):
-    """trimilterctl report send, once the daemon's courier is not at it."""
-    def sent():
-        try:
-            return site.ctl("report", "send", "--json", "-c", site.trimilter.config, *words)
-        except RuntimeError as error:
-            check("exit 75" in str(error), str(error))
-            return None
-    return json.loads(wait.until("the lease", sent, 30, 0.2))
+    site.dns.load(site.zone_text + ZONE.format(key=quoted(site.neighbour_record)))
+    site.zone = site.dns.zone
+    site.start_with_reports()
 
 
 # ---- what arrived ----
@@ -120,14 +107,6 @@ def reports_in(site):
         if REPORTS in "".join(mail.field(message, "From")):
             found[mail.field(message, "Delivered-To")[0]].append(message)
     return found
-
-
-def attachment(message):
-    """(file name, gzip data) of an aggregate report."""
-    parsed = email.message_from_bytes(message, policy=email.policy.default)
-    parts = [part for part in parsed.walk() if part.get_content_type() == "application/gzip"]
-    check(len(parts) == 1, "%d attachments" % len(parts))
-    return parts[0].get_filename(), parts[0].get_content()
 
 
 def rows_of(form, xml):
@@ -146,12 +125,7 @@ def rows_of(form, xml):
 
 
 def passes_from_outside(site, message, now):
-    """As its receiver sees it: our address, the null sender."""
-    path = os.path.join(site.top, "report.eml")
-    with open(path, "wb") as file:
-        file.write(message)
-    result = json.loads(site.ctl("check", "--json", "--client-ip", "192.0.2.1", "--helo", HOSTNAME, "--mail-from", "",
-                                 "--nameserver", "127.0.0.1@%d" % site.dns_port, "--now", str(now), path))
+    result = site.as_received(message, now)
     check(result["dmarc"]["result"] == "pass" and result["dmarc"]["dkim_aligned"], "not dmarc=pass by DKIM: %s" % result)
 
 
@@ -161,7 +135,9 @@ def read_by_all(site, form, arrived, now):
     folder = os.path.join(site.top, "received")
     os.makedirs(folder)
     for message in arrived:
-        name, data = attachment(message)
+        attached = consumers.attached(message)
+        check(len(attached) == 1, "%d attachments" % len(attached))
+        name, data = attached[0]
         xml = gzip.decompress(data)
         paths.append(os.path.join(folder, name))
         for path, content in ((paths[-1], data), (paths[-1][:-3], xml)):
@@ -208,7 +184,7 @@ def reports_of_a_day(site):
     site.trimilter.reload()     # the new worker begins a file of its own, so all that was recorded can be imported
 
     def sent():
-        send(site)
+        site.send_reports()
         return json.loads(site.ctl("report", "stats", "--json", *conf))["messages"] == sum(day.sent.values())
     wait.until("the import of all records", sent, every=0.2)
     (shown,) = json.loads(site.ctl("report", "preview", "--json", *conf, "halfway.example"))["reports"]
@@ -218,11 +194,11 @@ def reports_of_a_day(site):
           {"halfway@collector.example": True, "x@unasked.example": False}, "previewed: %s" % shown["destinations"])
     check(not any(word in reports_in(site) for word in RUA.values()), "reports before the day is over")
 
-    check(send(site, "--now", str(now))["built"] == len(RUA), "not a report for each")
+    check(site.send_reports(now)["built"] == len(RUA), "not a report for each")
     ruf = ("ruf@strict.example", "ruf@collector.example", OPERATOR)
     wait.until("reports", lambda: set(reports_in(site)) >= {*RUA.values(), *ruf}, 30)
     wait.until("an empty queue", lambda: all(e["queue_name"] == "hold" for e in site.mta.queue()), 30)
-    check(send(site, "--now", str(now + 60))["sent"] == 0, "something was sent twice")
+    check(site.send_reports(now + 60)["sent"] == 0, "something was sent twice")
     arrived = reports_in(site)
     nobody_else(arrived, *RUA.values(), *ruf)
     wanted = collections.Counter({key: n for key, n in day.sent.items() if key[0] in RUA})

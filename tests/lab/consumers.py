@@ -1,4 +1,8 @@
-"""Programs of others that read aggregate reports: xmllint with the RFCs' schemas, dmarc-cat, Perl's Mail::DMARC."""
+"""Aggregate reports as they arrive, and programs of others that read them: xmllint with the RFCs' schemas, dmarc-cat, Perl's
+Mail::DMARC.
+"""
+import email
+import email.policy
 import os
 import re
 import subprocess
@@ -22,6 +26,13 @@ while (my $path = <STDIN>) {
     print join("\t", $metadata->report_id, $policy->domain, $metadata->begin, $metadata->end, scalar(@records), $sum), "\n";
 }
 """
+
+
+def attached(message):
+    """[(file name, gzip data)] of a message."""
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    return [(part.get_filename(), part.get_content()) for part in parsed.walk()
+            if part.get_content_type() == "application/gzip"]
 
 
 def xmllint(form, paths):

@@ -10,7 +10,7 @@ import time
 sys.path[0:1] = []
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lab import mail, wait                                                      # noqa: E402
+from lab import consumers, mail, wait                                           # noqa: E402
 from lab.postfix import PASSWORD, Postfix, PostfixError                         # noqa: E402
 from lab.site import ALICE, BOB, FORGER, HOSTNAME, NEIGHBOUR, ROOT, Site        # noqa: E402
 from lab.trimilter import DaemonError                                           # noqa: E402
@@ -141,7 +141,24 @@ def forged_quarantine(site):
                  shown_field(message, "Authentication-Results"))
 
 
-STORIES = (by_sasl, by_command, genuine, forged_reject, forged_quarantine, forged_none, forged_results)
+def report(site):
+    """What the owner of bank.example gets at the end of the day: about the mail that was refused above."""
+    address, tomorrow = "dmarc@bank.example", (int(time.time()) // 86400 + 1) * 86400 + 1000
+    site.trimilter.reload()     # the new worker begins a new file of records: what has come so far can be counted
+    done = wait.until("a report", lambda: site.send_reports(tomorrow)["built"])
+    arrived = wait.until("the report", lambda: site.postfix.maildir.find("Delivered-To: " + address))[0]
+    dmarc = site.as_received(arrived, tomorrow)["dmarc"]["result"]
+    name, data = consumers.attached(arrived)[0]
+    path = os.path.join(site.top, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    counted = json.loads(site.ctl("report", "show", "--json", path))
+    became = "delivered: dmarc=%s; counts %d message, %d refused" % (dmarc, counted["messages"], counted["reject"])
+    right = (done, counted["messages"], counted["reject"], dmarc) == (1, 1, 1, "pass")
+    return Story("to %s: the day's aggregate report" % address, became, right, site.ctl("report", "show", path).strip())
+
+
+STORIES = (by_sasl, by_command, genuine, forged_reject, forged_quarantine, forged_none, forged_results, report)
 
 
 def table(stories):
@@ -204,9 +221,9 @@ def stop():
 def play():
     """All stories with a site of their own; (stories, site)."""
     say("starting a DNS server with real zones, trimilter and a private Postfix")
-    site = Site(BUILD, detached=True)
+    site = Site(BUILD, {"ReportAddress": "reports@home.example"}, detached=True)
     try:
-        site.start()
+        site.start_with_reports()
         stories = []
         for tell in STORIES:
             stories.append(tell(site))

@@ -11,6 +11,7 @@ import base64
 import os
 import pwd
 import grp
+import json
 import re
 import shutil
 import subprocess
@@ -250,6 +251,36 @@ class Site:
         """Mail of the good neighbour, signed as it should be."""
         return mail.sign(mail.compose("Olga <olga@example.org>", BOB, token, **more), "example.org", "s1",
                          self.neighbour_key)
+
+    # ---- reports ----
+
+    def start_with_reports(self):
+        """Reports go out through this host, as its other mail does."""
+        self.trimilter.configure(ReportServer="127.0.0.1:%d" % self.mta.smtp_port)
+        self.start()
+        self.mta.set(smtpd_relay_restrictions="permit_mynetworks, reject_unauth_destination")
+        return self
+
+    def send_reports(self, now=None):
+        """What `trimilterctl report send` did, once the daemon's courier was not at it."""
+        words = ["report", "send", "--json", "-c", self.trimilter.config] + (["--now", str(now)] if now else [])
+
+        def sent():
+            try:
+                return self.ctl(*words)
+            except RuntimeError as error:
+                if "exit 75" not in str(error):
+                    raise
+                return None
+        return json.loads(wait.until("the courier's lease", sent, 30, 0.2))
+
+    def as_received(self, message, now):
+        """What `trimilterctl check` says, at `now`, of a report as its receiver sees it: our address, the null sender."""
+        path = os.path.join(self.top, "report.eml")
+        with open(path, "wb") as file:
+            file.write(message)
+        return json.loads(self.ctl("check", "--json", "--client-ip", "192.0.2.1", "--helo", HOSTNAME, "--mail-from", "",
+                                   "--nameserver", "127.0.0.1@%d" % self.dns_port, "--now", str(now), path))
 
 
 # Sendmail has no XCLIENT: those who connect to it do so from 127.0.0.0/8, and the zone says so.
