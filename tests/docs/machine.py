@@ -15,7 +15,7 @@ from lab import box, dns, guide, mail, wait     # noqa: E402
 from lab.sink import Sink                       # noqa: E402
 
 DOMAIN, HOSTNAME = "example.com", "mail.example.com"
-OUTSIDE = "127.0.0.25"      # in nobody's InternalHosts
+OUTSIDE, FORGER = "198.51.100.25", "203.0.113.66"
 
 # As Debian's installation leaves it for an "Internet Site", but that all mail, in and out, ends in the sink.
 POSTFIX = ("myhostname=" + HOSTNAME, "mydomain=" + DOMAIN, "myorigin=" + DOMAIN, "mydestination=" + DOMAIN, "mynetworks=127.0.0.1/32",
@@ -35,6 +35,7 @@ class World:
     """Name server on port 53, and the mail server that everything goes to."""
 
     def __init__(self):
+        box.network(HOSTNAME, OUTSIDE, FORGER)
         self.zone_text = ZONE
         self.dns = dns.Server(dns.Zone(ZONE), port=53).start()
         self.sink = Sink()
@@ -116,7 +117,7 @@ class World:
 
     def forge(self, author):
         """(code, text) to a forgery in the name of author."""
-        return self.hand_over("127.0.0.66", "x@spammer.example", "bob@" + DOMAIN, mail.compose(author, "bob@" + DOMAIN, self.token()))
+        return self.hand_over(FORGER, "x@spammer.example", "bob@" + DOMAIN, mail.compose(author, "bob@" + DOMAIN, self.token()))
 
     def demand_signed(self, message, domain=DOMAIN):
         found = mail.verify_python(message, self.txt)
@@ -125,7 +126,7 @@ class World:
     @staticmethod
     def demand_verified(message):
         text = " ".join(mail.field(message, "Authentication-Results"))
-        demand("dkim=pass" in text and "dmarc=pass" in text, "not verified: %s" % text)
+        demand("dkim=pass" in text and "dmarc=pass" in text, "not verified: %s" % message.decode(errors="replace"))
 
 
 class Wrong(Exception):

@@ -22,7 +22,7 @@ def run(*command):
 
 def within(script, *arguments, network=False):
     """The command that runs a script of ours in namespaces of its own; it must call prepare() or enter() first."""
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"]), sys.executable, "-B", script,
+    return ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", *([] if network else ["--net"]), sys.executable, "-B", script,
             *arguments]
 
 
@@ -57,7 +57,14 @@ def enter():
     name_server(top)
     os.chroot(top)
     os.chdir("/root")
+
+
+def network(hostname, *addresses):
+    """The box's host name and its network: the loopback interface, with addresses by which clients are told apart."""
+    run("hostname", hostname)
     run("ip", "link", "set", "lo", "up")
+    for address in addresses:
+        run("ip", "address", "add", address, "dev", "lo")
 
 
 def name_server(top):
