@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""docs/first-key.md, from an installed Trimilter to a refused forgery; then docs/several-domains.md on the same machine."""
-from machine import DOMAIN, Guide, demand, install, play, start_postfix
+"""docs/first-key.md, from an installed Trimilter to a refused forgery; then docs/several-domains.md and docs/trouble.md on the same machine."""
+from machine import DOMAIN, OUTSIDE, Guide, demand, install, mail, play, shell, start_postfix
 
 
 def first_key(world):
@@ -40,11 +40,40 @@ def several_domains(world):
     guide.finish()
 
 
+def trouble(world):
+    """Each symptom is made, seen with the words that the page has, and mended by what the page says."""
+    guide = Guide("trouble")
+    page = guide.text
+    message = world.wait(world.arrive())
+    with open("message.eml", "wb") as file:
+        file.write(message)
+    printed = guide.run("first")
+    demand("DKIM: pass" in printed and "DMARC: pass" in printed, "trimilterctl check: " + printed)
+    for breaking, words in ((MOVED, "No such file or directory"), (SHUT, "Permission denied")):
+        shell(breaking)
+        code, text = world.hand_over(OUTSIDE, "olga@example.org", "bob@" + DOMAIN, mail.compose("olga@example.org", "bob@" + DOMAIN, "x"))
+        demand(code == 451 and text.startswith(b"4.7.1 Service unavailable"), "%s: %d %s" % (words, code, text))
+        with open("/var/log/mail.log") as log:
+            demand(words in log.read().rpartition("connect to Milter service")[2], "Postfix does not say " + words)
+        demand(words in page, "docs/trouble.md does not have: " + words)
+        shell(MENDED)
+        guide.run("socket")
+        world.demand_verified(world.wait(world.arrive()))
+    guide.finish()
+
+
+# The path as seen from outside of the chroot; a directory that Postfix may not enter.
+MOVED = "postconf -e smtpd_milters=unix:/var/spool/postfix/trimilter/socket; postfix reload; sleep 1"
+SHUT = "chmod 700 /var/spool/postfix/trimilter"
+MENDED = "postconf -e smtpd_milters=unix:trimilter/socket; postfix reload; sleep 1"
+
+
 def story(build, world):
     install(build)
     start_postfix(world)
     first_key(world)
     several_domains(world)
+    trouble(world)
 
 
 if __name__ == "__main__":

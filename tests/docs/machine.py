@@ -153,7 +153,7 @@ class Guide:
     """A guide's blocks; each must be asked for, and every fenced block must be one that can be."""
 
     def __init__(self, name):
-        self.name, self.blocks, self.done = name, guide.blocks(name), set()
+        self.name, self.text, self.blocks, self.done = name, guide.text(name), guide.blocks(name), set()
         demand(len(self.blocks) == guide.n_fenced(name), "docs/%s.md: a block without a mark" % name)
 
     def run(self, which):
