@@ -6,6 +6,7 @@ trimilterctl report list, preview, send, retry, expire and stats, over a real st
 import json
 import os
 import pwd
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import time
 import unittest
 
 import test_courier
+from lab import postgres
 from test_courier import DAY, HOUR, NEXT, RECORD, Case
 
-CONSENT = "example.com._report._dmarc.third.example TXT v=DMARC1"
 XML_HEAD = '<?xml version="1.0"'
 
 
@@ -195,7 +196,6 @@ class Rights(Verbs):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_others_users(self):
-        uid = pwd.getpwnam("nobody").pw_uid
         self.record("example.com", RECORD % "rua@example.com")
         self.ctl("send", "--now", NEXT)
         for path in (self.top, self.state):
@@ -216,6 +216,65 @@ class Rights(Verbs):
         self.configure(UserID="nobody")
         self.ctl("send", "--now", NEXT)
         self.assertEqual({os.stat(os.path.join(self.state, name)).st_uid for name in os.listdir(self.state)}, {uid})
+
+
+class Faults(Verbs):
+    """Nothing is lost, and nothing built or sent twice but what was handed over in the instant of the fault."""
+    DOMAINS = 45
+
+    def fill(self):
+        for i in range(self.DOMAINS):
+            self.record("d%d.example" % i, RECORD % ("ok@d%d.example" % i), 20 + i, source="2001:db8::")
+        self.assertEqual(self.json("send", "--now", DAY + 2 * HOUR)["records"], sum(20 + i for i in range(self.DOMAINS)))
+
+    def check_all(self, doubled=0):
+        sent = {}
+        for message in self.sink.messages:
+            (to,) = message.recipients
+            parsed, _, _, rows = self.report(message)
+            sent.setdefault(to, []).append((parsed["message-id"], sum(rows.values()), len(rows)))
+        self.assertEqual({to: set((n, rows) for _, n, rows in them) for to, them in sent.items()},
+                         {"ok@d%d.example" % i: {(20 + i, 20 + i)} for i in range(self.DOMAINS)})
+        self.assertEqual([to for to, them in sent.items() if len({ident for ident, _, _ in them}) > 1], [])
+        self.assertLessEqual(len(self.sink.messages) - self.DOMAINS, doubled)
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may mount a small disk")
+    def test_full_disk(self):
+        disk = os.path.join(self.top, "disk")
+        os.mkdir(disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", disk])
+        self.configure(ReportStore="sqlite:%s/reports.db" % disk)
+        self.fill()
+        # Full before anything is built, in the middle of building, in the middle of sending.
+        used, failed = os.stat(disk + "/reports.db").st_blocks // 2, 0
+        for turn, room in enumerate((60, 140, 220, 300, 380, 460)):
+            subprocess.run(["mount", "-o", "remount,size=%dk" % (used + room), disk], check=True)
+            # The lease could not be given back either, and ends by itself.
+            now = str(NEXT + turn * 700)
+            done = subprocess.run([test_courier.CTL, "report", "send", "-c", self.top + "/conf", "--now", now],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            self.assertIn(done.returncode, (0, 75), done.stderr)
+            failed += done.returncode == 75 and "full" in done.stderr
+        self.assertGreater(failed, 0)
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        self.ctl("send", "--now", NEXT + 10 * 700)
+        self.check_all(doubled=failed)
+
+    def test_database_stopped_and_started(self):
+        with postgres.Postgres() as server:
+            self.configure(ReportStore=server.url())
+            self.fill()
+            # In the middle of sending; SIGQUIT is a crash.
+            self.sink.hook = lambda message: len(self.sink.messages) == 20 and server.stop(signal.SIGQUIT) and None
+            self.assertIn("127.0.0.1", self.ctl("send", "--now", NEXT, status=75)[1])
+            self.assertEqual(len(self.sink.messages), 20)
+            self.ctl("stats", status=75)
+            server.start()
+            # The one of which nobody knows whether it has gone is claimed for ten minutes.
+            self.ctl("send", "--now", NEXT + 1000)
+            self.check_all(doubled=1)
+            self.assertEqual(self.json("stats")["sent"], self.DOMAINS)
 
 
 if __name__ == "__main__":
