@@ -4,14 +4,12 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config/config.h"
-#include "ctl/common.h"
+#include "ctl/report_common.h"
 #include "ctl/verbs.h"
 #include "report/bounce.h"
-#include "report/store.h"
 
 /* The status stands in front of the message that came back, which may be of any size. */
 #define MESSAGE_MAX ((size_t)1 << 20)
@@ -87,11 +85,8 @@ static void show(const struct ctl *ctl, const struct bounce *bounce, int64_t unt
 		json_str(&json, "note", bounce->note.n > 0 ? bounce->note : (struct str){NULL, 0});
 		json_object_end(&json);
 	} else if (until != 0) {
-		struct tm tm;
-		time_t seconds = (time_t)until;
-		char text[32];
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", gmtime_r(&seconds, &tm));
-		buf_printf(&out, "%.*s gets no reports until %s", STR_ARG(bounce->recipient), text);
+		buf_printf(&out, "%.*s gets no reports until %.*s UTC", STR_ARG(bounce->recipient),
+			STR_ARG(ctl_report_time(ctl->arena, until)));
 		if (bounce->note.n > 0)
 			buf_printf(&out, " (%.*s)", STR_ARG(bounce->note));
 	} else {

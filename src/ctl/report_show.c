@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "base/map.h"
-#include "ctl/common.h"
+#include "ctl/report_common.h"
 #include "ctl/verbs.h"
 #include "report/aggregate.h"
 
@@ -112,16 +111,6 @@ static void flush_out(struct buf *out, size_t from)
 
 /* ---- text ---- */
 
-static struct str utc(struct arena *arena, int64_t time)
-{
-	char text[64];
-	struct tm tm;
-	time_t seconds = (time_t)time;
-	if (gmtime_r(&seconds, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		return arena_printf(arena, "%" PRId64, time);
-	return arena_printf(arena, "%s", text);
-}
-
 static void add_policy(struct buf *out, const char *name, struct str value)
 {
 	if (value.n > 0)
@@ -154,8 +143,8 @@ static void text_head(struct buf *out, const struct aggregate_document *document
 	ctl_text_row(out, "report id", document->report_id);
 	if (document->begin > 0 || document->end > 0)
 		ctl_text_row(out, "period",
-			arena_printf(arena, "%.*s to %.*s UTC", STR_ARG(utc(arena, document->begin)),
-				STR_ARG(utc(arena, document->end))));
+			arena_printf(arena, "%.*s to %.*s UTC", STR_ARG(ctl_report_time(arena, document->begin)),
+				STR_ARG(ctl_report_time(arena, document->end))));
 	ctl_text_row(out, "policy", policy_of(arena, document));
 	ctl_text_row(out, "discovery", document->discovery);
 	ctl_text_row(out, "generator", document->generator);
@@ -217,14 +206,6 @@ static struct str or_null(struct str s)
 	return s.n > 0 ? s : (struct str){NULL, 0};
 }
 
-static void json_time(struct json *json, const char *key, int64_t time)
-{
-	if (time > 0)
-		json_int(json, key, time);
-	else
-		json_cstr(json, key, NULL);
-}
-
 static void json_counts(struct json *json, const struct counts *counts)
 {
 	json_int(json, "messages", (int64_t)counts->messages);
@@ -261,8 +242,8 @@ static void show_json(const struct showing *showing, const struct aggregate_docu
 	json_str(&json, "email", or_null(document->address));
 	json_str(&json, "extra_contact_info", or_null(document->extra_contact));
 	json_str(&json, "report_id", or_null(document->report_id));
-	json_time(&json, "begin", document->begin);
-	json_time(&json, "end", document->end);
+	ctl_report_json_time(&json, "begin", document->begin);
+	ctl_report_json_time(&json, "end", document->end);
 	json_str(&json, "error", or_null(document->error));
 	json_str(&json, "generator", or_null(document->generator));
 	json_policy(&json, document);
