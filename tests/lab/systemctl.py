@@ -49,11 +49,17 @@ class Unit:
         try:
             with open(self.pid_file) as file:
                 pid = int(file.read())
-            os.kill(pid, 0)
-            with open("/proc/%d/stat" % pid) as file:
-                return None if file.read().rpartition(")")[2].split()[0] == "Z" else pid
         except (OSError, ValueError):
             return None
+        return pid if self._runs(pid) else None
+
+    @staticmethod
+    def _runs(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                return file.read().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
 
     def _directories(self, user, group):
         for key, top in (("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib")):
@@ -111,9 +117,11 @@ class Unit:
             time.sleep(0.02)
 
     def stop(self):
-        if self.pid():
-            os.kill(self.pid(), signal.SIGTERM)
-            self._wait(lambda: not self.pid())
+        pid = self.pid()
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            # Not by the pid file: some take that away first.
+            self._wait(lambda: not self._runs(pid))
 
     def restart(self):
         self.stop()
