@@ -133,11 +133,24 @@ static bool prepare_in_time(struct post *post)
 	return true;
 }
 
+/* Mail to strangers is not to begin without a word. */
+static void announce(const struct report_options *options)
+{
+	log_info("reports are sent from %.*s:%s%s%s", STR_ARG(options->address),
+		options->aggregate ? " AggregateReports" : "", options->failure ? " FailureReports" : "",
+		options->dkim_failure ? " SendReports" : "");
+	if (str_index(options->address, '.') < 0)
+		log_warning("reports: %.*s is no address that other hosts know: set ReportAddress, or nobody will take "
+			    "them",
+			STR_ARG(options->address));
+}
+
 static void take_turns(struct post *post)
 {
 	int64_t next;
 	atomic_store(&post->ready, true);
 	control_tell(CONTROL_READY);
+	announce(&post->courier.runtime->report);
 	do {
 		next = clock_monotonic_ms() + TURN_SECONDS * 1000;
 		take_turn(post);
