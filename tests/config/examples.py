@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The examples of trimilter-datasets(5): each starts, with the files and tables that the page gives.
+"""The examples of trimilter-datasets(5), and of docs/relays-and-lists.md: each starts, with the files and tables given there.
 
     examples.py TRIMILTER
 
@@ -15,7 +15,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
-from lab import postgres
+from lab import guide, postgres
 from lab.lmdb import Lmdb
 
 PAGE = os.path.join(HERE, "..", "..", "docs", "man", "trimilter-datasets.5")
@@ -69,6 +69,16 @@ def check(program, root, text, server):
     return good
 
 
+def lists_example(root):
+    """The page's configuration; what stands behind a table's name in it is the table's row."""
+    text = guide.block("relays-and-lists", "lists").replace("/etc/dkimkeys", os.path.join(root, "keys"))
+    shutil.copy(KEY, os.path.join(root, "keys", "lists.private"))
+    for name, row in re.findall(r"/etc/opendkim/(\w+) +# (.*)", text):
+        with open(os.path.join(root, name), "w") as file:
+            file.write(row + "\n")
+    return text
+
+
 def main():
     texts = blocks()
     has_server = postgres.programs() is not None
@@ -82,9 +92,10 @@ def main():
             with postgres.Postgres() as server:
                 server.sql(create + ";" + ROWS % open(KEY).read() + ";")
                 results = [check(sys.argv[1], root, text, server) for text in configurations]
+        results.append(check(sys.argv[1], root, lists_example(root), None))
     failed = results.count(False)
     print("%d passed, %d failed" % (len(results) - failed, failed))
-    return 1 if failed or len(results) < (5 if has_server else 4) else 0
+    return 1 if failed or len(results) < (6 if has_server else 5) else 0
 
 
 if __name__ == "__main__":

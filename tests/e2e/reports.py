@@ -7,12 +7,13 @@ import gzip
 import json
 import os
 import re
+import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 import zlib
 
 from e2e.case import accepted, case, check, refused
-from lab import consumers, mail, wait
+from lab import consumers, guide, mail, wait
 from lab.site import BOB, FORGER, PLAIN, quoted
 
 DAY = 86400
@@ -239,6 +240,36 @@ def reports_by_the_daemon(site):
     wanted = collections.Counter({key: n for key, n in day.sent.items() if key[0] in RUA})
     compare(read_by_all(site, "rfc7489", [arrived[address][0] for address in RUA.values()], int(time.time())),
             as_rfc7489(wanted))
+
+
+@case(own={"options": {**OPTIONS, "ReportVERP": "yes"}})
+def reports_that_bounce(site):
+    """Postfix hands a bounce to trimilterctl as docs/reports.md has it: its address gets no reports, another one does."""
+    # As the daemon's user, who may not be allowed into the checkout.
+    program = shutil.copy2(os.path.join(site.build, "trimilterctl"), os.path.join(site.top, "bin"))
+    text = guide.block("reports", "bounce-master")
+    for words, here in (("user=trimilter", "user=nobody"), ("/usr/bin/trimilterctl", program),
+                        ("/etc/trimilter.conf", site.trimilter.config)):
+        check(words in text, "%r is not in the page" % words)
+        text = text.replace(words, here)
+    with open(os.path.join(site.postfix.config, "master.cf"), "a") as file:
+        file.write(text)
+    for name, value in guide.settings(guide.block("reports", "bounce-main")):
+        site.postfix.edit("%s=%s" % (name, value.replace("reports@mail.example.org", REPORTS)))
+    start(site)
+    a_day(site)
+    with site.outside(PLAIN) as session:
+        accepted(session.send("", "reports+dmarc=lenient.example@home.example",
+                              mail.compose("mailer-daemon@plain.example", REPORTS, site.token("bounce"))))
+    conf = ("-c", site.trimilter.config)
+    wait.until("the bounce", lambda: json.loads(site.ctl("report", "stats", "--json", *conf))["suppressed"] == 1, 30)
+    site.trimilter.reload()
+    now = int(time.time()) // DAY * DAY + DAY + 1000
+    wait.until("two reports", lambda: site.send_reports(now) and set(reports_in(site)) >= {
+        RUA["strict.example"], RUA["halfway.example"]}, 30, 0.5)
+    check(RUA["lenient.example"] not in reports_in(site), "a report to an address that bounced")
+    sender = mail.field(reports_in(site)[RUA["strict.example"]][0], "Return-Path")
+    check(sender == ["<reports+dmarc=strict.example@home.example>"], "envelope sender: %s" % sender)
 
 
 def rewind(site, seconds):
