@@ -437,17 +437,12 @@ static int64_t postgresql_integer(struct db *db, int column)
 	return strtoll(postgresql_text(db, column).p, NULL, 10);
 }
 
-static int hex_digit(char c)
-{
-	return str_is_digit(c) ? c - '0' : str_lower_char(c) - 'a' + 10;
-}
-
 static struct str postgresql_blob(struct db *db, int column)
 {
 	struct str hex = str_skip(postgresql_text(db, column), 2); /* behind "\x" */
 	char *bytes = arena_alloc(db->scratch, hex.n / 2 + 1);
 	for (size_t i = 0; i < hex.n / 2; i++)
-		bytes[i] = (char)(hex_digit(hex.p[2 * i]) << 4 | hex_digit(hex.p[2 * i + 1]));
+		bytes[i] = (char)(str_hex_digit(hex.p[2 * i]) << 4 | str_hex_digit(hex.p[2 * i + 1]));
 	return str_from(bytes, hex.n / 2);
 }
 

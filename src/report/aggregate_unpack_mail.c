@@ -53,14 +53,6 @@ static struct str parameter(struct str value, struct str name)
 
 /* ---- transfer encodings ---- */
 
-static int hex_value(char c)
-{
-	if (str_is_digit(c))
-		return c - '0';
-	c = str_lower_char(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* RFC 2045 section 6.7; what is not of it stays as it is. */
 static struct str decode_quoted_printable(struct arena *arena, struct str text)
 {
@@ -68,7 +60,7 @@ static struct str decode_quoted_printable(struct arena *arena, struct str text)
 	size_t n = 0;
 	for (size_t i = 0; i < text.n; i++) {
 		struct str rest = str_skip(text, i + 1);
-		int high = rest.n > 1 ? hex_value(rest.p[0]) : -1, low = rest.n > 1 ? hex_value(rest.p[1]) : -1;
+		int high = rest.n > 1 ? str_hex_digit(rest.p[0]) : -1, low = rest.n > 1 ? str_hex_digit(rest.p[1]) : -1;
 		if (text.p[i] != '=') {
 			out[n++] = text.p[i];
 		} else if (high >= 0 && low >= 0) {

@@ -89,12 +89,6 @@ struct str mail_verp(struct arena *arena, struct str address, struct str recipie
 	return buf_str(&out);
 }
 
-static int hex_value(char c)
-{
-	const char *digits = "0123456789abcdef", *found = c != '\0' ? strchr(digits, str_lower_char(c)) : NULL;
-	return found != NULL ? (int)(found - digits) : -1;
-}
-
 static bool decode(struct str text, struct buf *out)
 {
 	for (size_t i = 0; i < text.n; i++) {
@@ -102,9 +96,9 @@ static bool decode(struct str text, struct buf *out)
 			buf_add_char(out, text.p[i]);
 			continue;
 		}
-		if (i + 2 >= text.n || hex_value(text.p[i + 1]) < 0 || hex_value(text.p[i + 2]) < 0)
+		if (i + 2 >= text.n || str_hex_digit(text.p[i + 1]) < 0 || str_hex_digit(text.p[i + 2]) < 0)
 			return false;
-		buf_add_char(out, (char)(hex_value(text.p[i + 1]) << 4 | hex_value(text.p[i + 2])));
+		buf_add_char(out, (char)(str_hex_digit(text.p[i + 1]) << 4 | str_hex_digit(text.p[i + 2])));
 		i += 2;
 	}
 	return true;
