@@ -152,7 +152,9 @@ static bool finish(struct db *db, int sent, PGresult **ret_result)
 		*ret_result = last;
 	else
 		clear(last);
-	if (of_connection || postgresql->pq.PQstatus(postgresql->handle) != CONNECTION_OK)
+	/* What was answered well stands, whatever became of the connection behind it: the next question finds that out.
+	 */
+	if (!good && (of_connection || postgresql->pq.PQstatus(postgresql->handle) != CONNECTION_OK))
 		postgresql_disconnect(db);
 	return good;
 }
