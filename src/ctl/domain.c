@@ -198,21 +198,14 @@ static int list_domains(struct domain_request *request)
 
 static int take_option(struct domain_request *request, int option)
 {
-	uint64_t bits;
 	int taken = ctl_option(&request->ctl, option, optarg);
 	if (taken >= EX_OK)
 		return taken;
 	switch (option) {
 	case 's':
-		request->selector = str_of(optarg);
-		return domain_is_hostname(request->selector)
-			       ? EX_OK
-			       : ctl_usage_error("domain", "-s: \"%s\" is not a selector", optarg);
+		return new_key_selector("domain", optarg, &request->selector);
 	case 'b':
-		if (!str_to_u64(str_of(optarg), RSA_BITS_MAX, &bits) || bits < RSA_BITS_MIN)
-			return ctl_usage_error("domain", "-b: %s is not within 1024 to 4096", optarg);
-		request->bits = (unsigned)bits;
-		return EX_OK;
+		return new_key_bits("domain", optarg, &request->bits);
 	case OPTION_TYPE: {
 		enum dkim_key_type type = DKIM_KEY_RSA;
 		bool both = strcmp(optarg, "both") == 0;

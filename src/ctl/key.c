@@ -348,21 +348,14 @@ static bool take_number(const char *text, uint64_t max, int64_t unit, int64_t *r
 
 static int take_option(struct key_request *request, int option)
 {
-	uint64_t bits;
 	int taken = ctl_option(&request->ctl, option, optarg);
 	if (taken >= EX_OK)
 		return taken;
 	switch (option) {
 	case 's':
-		request->selector = str_of(optarg);
-		return domain_is_hostname(request->selector)
-			       ? EX_OK
-			       : ctl_usage_error("key", "-s: \"%s\" is not a selector", optarg);
+		return new_key_selector("key", optarg, &request->selector);
 	case 'b':
-		if (!str_to_u64(str_of(optarg), RSA_BITS_MAX, &bits) || bits < RSA_BITS_MIN)
-			return ctl_usage_error("key", "-b: %s is not within 1024 to 4096", optarg);
-		request->bits = (unsigned)bits;
-		return EX_OK;
+		return new_key_bits("key", optarg, &request->bits);
 	case OPTION_WAIT:
 		return take_number(optarg, 365 * DAY, 1, &request->wait)
 			       ? EX_OK

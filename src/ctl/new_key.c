@@ -3,6 +3,9 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <sysexits.h>
+
+#include "ctl/common.h"
 
 struct str key_record(struct arena *arena, const struct dkim_private_key *key, const struct record_tags *tags)
 {
@@ -103,4 +106,21 @@ bool key_rights(struct str user, struct file_rights *ret_rights)
 		return false;
 	ret_rights->gid = group != NULL ? group->gr_gid : (gid_t)number;
 	return true;
+}
+
+/* ---- options ---- */
+
+int new_key_selector(const char *verb, const char *text, struct str *ret_selector)
+{
+	*ret_selector = str_of(text);
+	return domain_is_hostname(*ret_selector) ? EX_OK : ctl_usage_error(verb, "-s: \"%s\" is not a selector", text);
+}
+
+int new_key_bits(const char *verb, const char *text, unsigned *ret_bits)
+{
+	uint64_t bits;
+	if (!str_to_u64(str_of(text), RSA_BITS_MAX, &bits) || bits < RSA_BITS_MIN)
+		return ctl_usage_error(verb, "-b: %s is not within 1024 to 4096", text);
+	*ret_bits = (unsigned)bits;
+	return EX_OK;
 }

@@ -24,6 +24,10 @@ struct new_key {
 	struct str record;   /* v=DKIM1; ... */
 };
 
+/** The values of -s and -b. EX_OK, or EX_USAGE with what is wrong said on stderr in the name of @verb. */
+int new_key_selector(const char *verb, const char *text, struct str *ret_selector);
+int new_key_bits(const char *verb, const char *text, unsigned *ret_bits);
+
 /** @bits for RSA only. False: OpenSSL refused. All in @arena. */
 bool new_key_make(struct arena *arena, enum dkim_key_type type, unsigned bits, struct str domain, struct str selector,
 	const struct record_tags *tags, struct new_key *ret_key);
