@@ -44,7 +44,7 @@ struct front {
 	enum err (*prepare)(struct service *service, int listener);
 	/** Serve; on a thread of its own. Returns only when it cannot go on. */
 	enum err (*run)(void);
-	/** Take no more connections, and leave them to others that listen on the same socket; any thread. */
+	/** Close the listening socket, and leave connections to others that have it open, if any; any thread. */
 	enum err (*stop_accepting)(void);
 };
 

@@ -16,6 +16,7 @@
 #include <libmilter/mfapi.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,8 @@
 struct libmilter {
 	struct service *service;
 	int listener;
-	atomic_ulong granted; /* by the latest negotiation */
+	_Atomic pthread_t acceptor; /* the thread that waits for connections */
+	atomic_ulong granted;       /* by the latest negotiation */
 };
 
 /* libmilter hands no pointer of ours to xxfi_negotiate; set once, before its threads exist. */
@@ -369,15 +371,33 @@ static enum err libmilter_prepare(struct service *service, int listener)
 	return ERR_OK;
 }
 
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
+/* A signal whose number nothing else uses is to interrupt poll() in this thread. */
+static void let_be_woken(void)
+{
+	sigset_t set;
+	sigaction(SIGRTMIN, &(struct sigaction){.sa_handler = do_nothing}, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	atomic_store(&libmilter->acceptor, pthread_self());
+}
+
 static enum err libmilter_run(void)
 {
+	let_be_woken();
 	smfi_main();
 	return ERR_LIBRARY;
 }
 
 /*
  * smfi_stop() would leave sessions unserved that wait for their MTA. So the library goes on listening, on a socket to
- * which nobody connects: it takes the place of the real one under the same number.
+ * which nobody connects: it takes the place of the real one under the same number. That one is closed when the library
+ * no longer waits in poll() for it, which it would do for five seconds.
  */
 static enum err libmilter_stop_accepting(void)
 {
@@ -389,6 +409,9 @@ static enum err libmilter_stop_accepting(void)
 	bool done = bind(nowhere, &unnamed, sizeof(unnamed.sa_family)) == 0 && listen(nowhere, 1) == 0 &&
 		    dup3(nowhere, libmilter->listener, O_CLOEXEC) >= 0;
 	close(nowhere);
+	pthread_t acceptor = atomic_load(&libmilter->acceptor);
+	if (acceptor != 0)
+		pthread_kill(acceptor, SIGRTMIN);
 	return done ? ERR_OK : ERR_IO;
 }
 

@@ -283,6 +283,16 @@ static void on_acceptable(int fd, short what, void *context)
 		;
 }
 
+/* Closed, since whoever connected would wait for nothing: now it is refused at once, and the next start has the place. */
+static void stop_accepting(struct loop *loop)
+{
+	event_del(&loop->acceptable);
+	event_del(&loop->accept_again);
+	close(loop->scratch.native->listener);
+	loop->scratch.native->listener = -1;
+	loop->accepts = false;
+}
+
 static void on_accept_again(int fd, short what, void *context)
 {
 	(void)fd;
@@ -303,10 +313,8 @@ static void on_woken(int fd, short what, void *context)
 	/* First the count, so that what is queued from now on calls again. */
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
 		log_error("event loop: %s", strerror(errno));
-	if (loop->accepts && atomic_load(&loop->scratch.native->stopping)) {
-		event_del(&loop->acceptable);
-		event_del(&loop->accept_again);
-	}
+	if (loop->accepts && atomic_load(&loop->scratch.native->stopping))
+		stop_accepting(loop);
 	while ((member = dequeue(loop)) != NULL) {
 		if (member->started)
 			resume(member);

@@ -26,6 +26,8 @@
 /* A worker that lived this long was sound; what kills it now is news. */
 #define SOUND_MS 60000
 #define FIRST_DELAY_MS 500
+/* Of one that has served: mail waits for it. What does not even start would only take the processor from others. */
+#define MAX_SERVED_DELAY_MS 800
 #define MAX_DELAY_MS 30000
 /* Reports can wait; what the courier leaves undone its successor does. */
 #define MAX_COURIER_DELAY_MS 300000
@@ -39,6 +41,7 @@ struct master {
 	struct listener listener;
 	struct pidfile pidfile;
 	int64_t reload_ms; /* when it was first asked for since the last answer; 0: not */
+	bool reload_again; /* asked for while a worker was starting, that may have read the old files */
 	int signals;
 	int ready_fd;
 
@@ -109,6 +112,7 @@ static int stand_up(struct master *master, const struct report_options *reports)
 static void start_worker(struct master *master)
 {
 	master->start_at = 0;
+	master->reload_again = false;
 	if (children_start(&master->children, CHILD_WORKER, master->listener.fd) == NULL)
 		master->start_at = clock_monotonic_ms() + FIRST_DELAY_MS;
 }
@@ -163,6 +167,47 @@ static void stop(struct master *master, int status)
 	}
 }
 
+/* ---- reload ---- */
+
+static void reload(struct master *master)
+{
+	const struct child *worker = children_find(&master->children, CHILD_WORKER, true);
+	if (master->was_ready)
+		notify_reloading();
+	if (master->reload_ms == 0)
+		master->reload_ms = clock_monotonic_ms();
+	/* What kept the next one from starting may have been mended. */
+	if (master->start_at != 0)
+		master->start_at = clock_monotonic_ms();
+	master->reload_again = children_find(&master->children, CHILD_WORKER, false) != NULL;
+	if (worker != NULL)
+		child_tell(worker, CONTROL_RELOAD);
+}
+
+static void reload_answered(struct master *master, bool in_force)
+{
+	notify_ready();
+	/* What changed while it was read may not be in it: who looks at the time has to know how long. */
+	if (in_force && clock_monotonic_ms() - master->reload_ms < PIDFILE_TOUCH_MS)
+		pidfile_touch(&master->pidfile);
+	master->reload_ms = 0;
+	if (in_force)
+		renew_courier(master);
+}
+
+/* ---- what children say ---- */
+
+static void ready_at_last(struct master *master)
+{
+	log_info("trimilter " TRIMILTER_VERSION " ready on %.*s", STR_ARG(master->options->socket));
+	master->was_ready = true;
+	notify_ready();
+	say_ready(master, 0);
+	if (!master->invocation->foreground)
+		settings_leave_terminal();
+	renew_courier(master);
+}
+
 static void worker_ready(struct master *master, struct child *child)
 {
 	/* The one before it has had its time: this one serves now. */
@@ -175,19 +220,15 @@ static void worker_ready(struct master *master, struct child *child)
 		former->leaving = true;
 		child_tell(former, CONTROL_DRAIN);
 		renew_courier(master);
-		return;
-	}
-	if (master->was_ready) {
+	} else if (master->was_ready) {
 		log_info("worker %d serves", (int)child->pid);
-		return;
+	} else {
+		ready_at_last(master);
 	}
-	log_info("trimilter " TRIMILTER_VERSION " ready on %.*s", STR_ARG(master->options->socket));
-	master->was_ready = true;
-	notify_ready();
-	say_ready(master, 0);
-	if (!master->invocation->foreground)
-		settings_leave_terminal();
-	renew_courier(master);
+	if (master->reload_again)
+		reload(master);
+	else if (master->reload_ms != 0)
+		reload_answered(master, true);
 }
 
 static void hear(struct master *master, struct child *child)
@@ -201,17 +242,8 @@ static void hear(struct master *master, struct child *child)
 				child->ready = true;
 			break;
 		case CONTROL_RELOADED:
-			notify_ready();
-			/* What changed while it was read may not be in it: who looks at the time has to know how long.
-			 */
-			if (clock_monotonic_ms() - master->reload_ms < PIDFILE_TOUCH_MS)
-				pidfile_touch(&master->pidfile);
-			master->reload_ms = 0;
-			renew_courier(master);
-			break;
 		case CONTROL_KEPT:
-			notify_ready();
-			master->reload_ms = 0;
+			reload_answered(master, word == CONTROL_RELOADED);
 			break;
 		}
 	}
@@ -244,6 +276,8 @@ static void worker_failed(struct master *master, const struct child *child, int 
 	}
 	if (child->ready && now - child->started_ms >= SOUND_MS)
 		master->delay = 0;
+	if (child->ready && master->delay > MAX_SERVED_DELAY_MS)
+		master->delay = MAX_SERVED_DELAY_MS;
 	master->start_at = now + master->delay;
 	log_error("worker %d %s: the next one starts in %.1f s", (int)child->pid, how_it_ended(status, text),
 		(double)master->delay / 1000);
@@ -291,18 +325,6 @@ static void reap(struct master *master)
 }
 
 /* ---- signals ---- */
-
-static void reload(struct master *master)
-{
-	struct child *worker = children_find(&master->children, CHILD_WORKER, true);
-	/* One that is just starting reads the new files anyway. */
-	if (worker == NULL)
-		return;
-	notify_reloading();
-	if (master->reload_ms == 0)
-		master->reload_ms = clock_monotonic_ms();
-	child_tell(worker, CONTROL_RELOAD);
-}
 
 static void replace_worker(struct master *master)
 {

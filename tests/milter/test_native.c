@@ -62,7 +62,8 @@ static void tear_down(struct fixture *fixture)
 	assert_int_equal(fixture->native.n_connections, 0);
 	assert_int_equal(fixture->native.n_buffered, 0);
 	assert_int_equal(fake_auth_live(), 0);
-	close(fixture->native.listener);
+	if (fixture->native.listener >= 0)
+		close(fixture->native.listener);
 	service_free(fixture->native.service);
 }
 
@@ -154,7 +155,7 @@ static void test_stopped_ones_leave_connections_to_others(void **state)
 	(void)state;
 	struct fixture fixture;
 	set_up(&fixture, (struct native_limits){.connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000});
-	int before = connect_to(&fixture);
+	int before = connect_to(&fixture), other = dup(fixture.native.listener);
 	assert_true(is_answered(before));
 	atomic_store(&fixture.native.stopping, true);
 	loop_wake(fixture.loops[0]);
@@ -162,10 +163,16 @@ static void test_stopped_ones_leave_connections_to_others(void **state)
 	int after = connect_to(&fixture);
 	assert_false(hears(after, 300));
 	/* Another process that listens on the same socket takes it. */
-	int taken = accept(fixture.native.listener, NULL, NULL);
+	int taken = accept(other, NULL, NULL);
 	assert_true(taken >= 0);
 	assert_false(hears(before, 0));
 	close(taken);
+	/* Where there is none nobody can even connect. */
+	close(other);
+	int refused = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+		connect(refused, (const struct sockaddr *)&fixture.address, fixture.address_size), -1);
+	close(refused);
 	close(after);
 	close(before);
 	tear_down(&fixture);
