@@ -24,13 +24,16 @@ static const struct option options[] = {
 
 /* ---- the message ---- */
 
-/* Text with LF is a message whose line ends were stored in this system's way. */
-static struct str with_crlf(struct arena *arena, struct str text)
+/*
+ * The body, with CRLF where the message was stored in this system's way. The whole message tells that: a body of one
+ * line may hold a bare LF and no CRLF.
+ */
+static struct str with_crlf(struct arena *arena, struct str message, struct str body)
 {
 	struct buf out = buf_in(arena);
-	if (memmem(text.p, text.n, "\r\n", 2) != NULL)
-		return text;
-	for (struct str rest = text, line; rest.n > 0 && str_cut(&rest, '\n', &line);) {
+	if (memmem(message.p, message.n, "\r\n", 2) != NULL)
+		return body;
+	for (struct str rest = body, line; rest.n > 0 && str_cut(&rest, '\n', &line);) {
 		buf_add(&out, line);
 		if (rest.p != NULL)
 			buf_add_cstr(&out, "\r\n");
@@ -81,7 +84,7 @@ static const struct verdict *pass_through(
 	for (size_t i = 0; i < headers.n; i++)
 		auth_header(message, headers.fields[i].name, headers.fields[i].value);
 	auth_headers_done(message);
-	auth_body(message, with_crlf(request->ctl.arena, body));
+	auth_body(message, with_crlf(request->ctl.arena, request->text, body));
 	while (auth_end(message, STR("check"), &verdict) == AUTH_WAITING)
 		wait_until(waiter, auth_deadline(message));
 	return verdict;
