@@ -147,11 +147,25 @@ static const char *check_record(const struct tags *tags, struct dkim_key *key)
 	return NULL;
 }
 
+/*
+ * A key that was pasted into a form with its line breaks has them anywhere, mostly within p=. As blanks they change
+ * nothing that the owner of the record could not have written himself, and other verifiers take them so.
+ */
+static struct str line_breaks_to_blanks(struct arena *arena, struct str record)
+{
+	if (str_index(record, '\n') < 0 && str_index(record, '\r') < 0)
+		return record;
+	char *text = arena_alloc(arena, record.n);
+	for (size_t i = 0; i < record.n; i++)
+		text[i] = record.p[i] == '\n' || record.p[i] == '\r' ? ' ' : record.p[i];
+	return str_from(text, record.n);
+}
+
 void dkim_key_parse(struct arena *arena, struct str record, struct dkim_key *ret_key)
 {
 	struct tags tags;
 	*ret_key = (struct dkim_key){.status = DKIM_PASS};
-	tags_parse(arena, record, &tags);
+	tags_parse(arena, line_breaks_to_blanks(arena, record), &tags);
 	ret_key->testing = list_has(&tags, "t", STR("y"));
 	ret_key->strict = list_has(&tags, "t", STR("s"));
 	const char *problem = check_record(&tags, ret_key);

@@ -27,7 +27,15 @@ enum tag_index {
 
 static const char *const tag_names[N_TAGS] = {"p", "sp", "np", "adkim", "aspf", "psd", "t", "fo", "rua", "ruf", "pct"};
 
-/* WSP only: a CR or LF in a record is not white space but an error. RFC 9989 section 4.8 */
+/* What a file's or a form's last line break leaves behind the record: no one means p=none by it. */
+static struct str without_last_line_break(struct str text)
+{
+	while (text.n > 0 && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r'))
+		text.n--;
+	return text;
+}
+
+/* WSP only: a CR or LF within a record is not white space but an error. RFC 9989 section 4.8 */
 static struct str trim(struct str s)
 {
 	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
@@ -97,7 +105,7 @@ static bool says(const struct tag *tag, struct str word)
 /* False: it does not begin with the version. */
 static bool read_tags(struct str text, struct tag tags[N_TAGS])
 {
-	struct str rest = text, part, name, value;
+	struct str rest = without_last_line_break(text), part, name, value;
 	if (!str_cut(&rest, ';', &part) || !split_tag(part, &name, &value))
 		return false;
 	/* The tag's name is any case, its value is not; nothing may stand before it. */

@@ -25,6 +25,10 @@ static const struct {
 	{"g= means nothing since RFC 6376", "v=DKIM1; g=; p=" RSA, NULL, DKIM_PASS},
 	{"padding left out", "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo", NULL, DKIM_PASS},
 	{"Ed25519", "v=DKIM1; k=ed25519; p=" ED25519, NULL, DKIM_PASS},
+	{"line breaks within the key", "v=DKIM1;\nk=ed25519;\np=11qYAYKxCrfVS/7TyWQHOg7hcv\r\nPapiMlrwIaaPcHURo=\n",
+		NULL, DKIM_PASS},
+	{"no other control byte is white space", "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcv\vPapiMlrwIaaPcHURo=",
+		"malformed key record", DKIM_PERMERROR},
 
 	{"empty record", "", "malformed key record", DKIM_PERMERROR},
 	{"another record at the name", "v=spf1 -all", "unknown key record version", DKIM_PERMERROR},

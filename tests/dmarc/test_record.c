@@ -86,6 +86,8 @@ static void test_policies(void **state)
 		{STR_INIT("v=DMARC1; P=REJECT; Sp=None"), true, R, N, U},
 		{STR_INIT("v=DMARC1; rua=mailto:a@example.com; p=reject"), true, R, U, U},
 		{STR_INIT("v=DMARC1; p =\treject ;"), true, R, U, U},
+		{STR_INIT("v=DMARC1; p=reject\r\n"), true, R, U, U}, /* a file's last line break ... */
+		{STR_INIT("v=DMARC1; p=reject\n "), false, U, U, U}, /* ... is the very last */
 		{STR_INIT("v=DMARC1;;; p=reject"), true, R, U, U},
 		{STR_INIT("v=DMARC1; words; =x; p=reject"), true, R, U, U},
 		{STR_INIT("v=DMARC1; future=1; p=reject"), true, R, U, U},
@@ -187,7 +189,7 @@ static void test_report_tags(void **state)
 		{STR_INIT("v=DMARC1; p=none; rua=mailto:a@example.com; ruf=mailto:b@example.com; "
 			  "rua=mailto:c@example.com"),
 			"", "mailto:b@example.com", ""},
-		{STR_INIT("v=DMARC1; p=none; fo=1; fo=1; ruf=mailto:a@example.com\r\n"), "", "", "1"},
+		{STR_INIT("v=DMARC1; p=none; fo=1; fo=1; ruf=mailto:a@example.com\r\n;"), "", "", "1"},
 	};
 	for (size_t i = 0; i < LENGTH(rows); i++) {
 		struct dmarc_record record;
