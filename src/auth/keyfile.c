@@ -142,8 +142,9 @@ static bool check_rights(struct keyfile_checker *checker, const char *path, cons
 	uid_t reader = checker->options->reader;
 	if (st->st_uid != 0 && st->st_uid != reader &&
 		!complain(checker, diag, place,
-			"key file %s is not safe: it belongs to %s, but must belong to root or to %s: chown %s %s",
-			path, user_name(st->st_uid, owner), user_name(reader, user), user, path))
+			"key file %s is not safe: it belongs to %s, but must belong to %s%s: chown %s %s", path,
+			user_name(st->st_uid, owner), reader != 0 ? "root or to " : "", user_name(reader, user), user,
+			path))
 		return false;
 	if ((st->st_mode & 077) == 0)
 		return true;

@@ -162,6 +162,9 @@ static enum err work(struct courier *courier, struct courier_result *result)
 	bool mine = false;
 	enum err err = import_run(courier->store, &courier->runtime->report, courier_time(courier), courier->stop,
 		courier->context, &result->imported);
+	/* Told to stop, it must not begin what the next one then has to wait for. */
+	if (err == ERR_OK && !courier_goes_on(courier))
+		return ERR_OK;
 	if (err == ERR_OK)
 		err = take_lease(courier, &mine);
 	result->elsewhere = err == ERR_OK && !mine;

@@ -29,6 +29,30 @@ def configuration_checks(site):
     check(status == 0, "exit %d: %s" % (status, text))
 
 
+def rights(pid):
+    with open("/proc/%d/status" % pid) as file:
+        found = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    return {name: found[name] for name in ("Uid", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp", "Seccomp_filters")}
+
+
+@case(quick=True)
+def least_privilege(site):
+    """Who meets mail or answers has no user but its own, no capability, none to gain, and a filter of system calls."""
+    trimilter = site.trimilter
+    processes = [(role, pid) for role in ("worker", "courier") for pid in trimilter.children(role)]
+    check(len(processes) == 2, "the processes: %s" % processes)
+    if trimilter.UNIT:
+        processes.append(("master", trimilter.process.pid))
+    for role, pid in processes:
+        found = rights(pid)
+        check("0" not in found["Uid"].split(), "%s: %s" % (role, found))
+        check(int(found["CapPrm"], 16) == 0 and int(found["CapEff"], 16) == 0, "%s: %s" % (role, found))
+        if not trimilter.is_sanitized():
+            # Two are the unit's.
+            wanted = (2 if trimilter.UNIT else 0) + (role != "master")
+            check(found["NoNewPrivs"] == "1" and int(found["Seccomp_filters"]) == wanted, "%s: %s" % (role, found))
+
+
 @case
 def reload_of_broken_file(site):
     """SIGHUP with a mistake in the file: the old configuration stays, the log names the word, mail flows."""

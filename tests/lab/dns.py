@@ -18,7 +18,8 @@ line, `#` begins a comment:
   slow.example             DELAY  800                         milliseconds
   .                        DROP                               the whole server is silent
 
-`$TTL seconds` applies to what follows (0 at first, so that tests do not meet each other's answers in a cache).
+`$TTL seconds` applies to what follows (0 at first, so that tests do not meet each other's answers in a cache); that of the
+last line is also how long the absence of a name or type may be kept.
 """
 import argparse
 import os
@@ -83,6 +84,7 @@ class Name:
 class Zone:
     def __init__(self, text=""):
         self.names = {}
+        self.above = set()      # names that have others below them
         self.ttl = 0
         for number, line in enumerate(text.splitlines(), 1):
             try:
@@ -96,8 +98,7 @@ class Zone:
         if words[0] == "$TTL":
             self.ttl = int(words[1])
             return
-        name = self.names.setdefault(words[0].lower().rstrip("."), Name())
-        kind = words[1].upper()
+        name, kind = self.name(words[0]), words[1].upper()
         if kind == "RCODE":
             name.rcode = RCODES[words[2].upper()]
         elif kind == "DROP":
@@ -108,6 +109,15 @@ class Zone:
             name.records.setdefault(kind, []).append((self.ttl, wire_data(kind, words[2:])))
         else:
             raise ZoneError("unknown type")
+
+    def name(self, owner):
+        """That of the owner, which begins to exist."""
+        owner = owner.lower().rstrip(".")
+        if owner not in self.names:
+            self.names[owner] = Name()
+            labels = owner.split(".")
+            self.above.update(".".join(labels[i:]) for i in range(1, len(labels)))
+        return self.names[owner]
 
     def find(self, owner):
         """The name itself, or the closest wildcard above it (RFC 4592); None where there is none."""
@@ -123,7 +133,7 @@ class Zone:
         return None
 
     def has_below(self, owner):
-        return any(name.endswith("." + owner) for name in self.names)
+        return owner in self.above
 
 
 class Query:
@@ -143,15 +153,19 @@ class Query:
         self.kind = TYPE_NAMES.get(number, "TYPE%d" % number)
         self.recursion_desired = flags & 0x0100
 
-    def reply(self, rcode, answers, tcp):
+    def reply(self, rcode, answers, tcp, negative_ttl=0):
+        """Without answers, and @negative_ttl seconds given, the root's SOA says how long the absence may be kept."""
         body = b"".join(owner + struct.pack(">HHIH", TYPES[kind], 1, ttl, len(data)) + data
                         for owner, kind, ttl, data in answers)
         count, truncated = len(answers), 0
         if not tcp and 12 + len(self.question) + len(body) > UDP_SIZE:
             body, count, truncated = b"", 0, 0x0200
         # Answer, authoritative, recursion available: it stands in for a resolver.
-        flags = 0x8480 | self.recursion_desired | truncated | rcode
-        return struct.pack(">HHHHHH", self.ident, flags, 1, count, 0, 0) + self.question + body
+        flags, n_authority = 0x8480 | self.recursion_desired | truncated | rcode, 0
+        if not answers and rcode in (0, RCODES["NXDOMAIN"]) and negative_ttl:
+            soa = b"\0\0" + struct.pack(">5I", 1, 3600, 600, 86400, negative_ttl)
+            body, n_authority = b"\0" + struct.pack(">HHIH", TYPES["SOA"], 1, negative_ttl, len(soa)) + soa, 1
+        return struct.pack(">HHHHHH", self.ident, flags, 1, count, n_authority, 0) + self.question + body
 
 
 class Server:
@@ -242,7 +256,7 @@ class Server:
         if judged is None:
             return
         rcode, answers, delay = judged
-        reply = query.reply(rcode, answers, over == "tcp")
+        reply = query.reply(rcode, answers, over == "tcp", self.zone.ttl)
         if delay <= 0:
             send(reply)
             return

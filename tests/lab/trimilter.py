@@ -3,8 +3,9 @@ import glob
 import os
 import signal
 import subprocess
+import sys
 
-from . import wait
+from . import unit, wait
 
 SANITIZER = "exitcode=99:log_path=%s/sanitizer"
 
@@ -17,7 +18,10 @@ class Trimilter:
     """
     top      an empty directory that any user may enter
     options  {name: value}; a value that is a list gives a line for each
+    UNIT     the systemd unit under whose restrictions it runs, as UserID from the start; None: as whoever runs the tests
     """
+
+    UNIT = None
 
     def __init__(self, binary, top, options):
         self.binary, self.top, self.options = binary, top, dict(options)
@@ -37,7 +41,15 @@ class Trimilter:
         os.rename(self.config + ".new", self.config)
 
     def command(self, *arguments):
-        return [self.binary, "-f", "-c", self.config, *arguments]
+        return [*self.restricted(), self.binary, "-f", "-c", self.config, *arguments]
+
+    def restricted(self):
+        if not self.UNIT:
+            return []
+        address = self.address()
+        places = {self.top} | ({os.path.dirname(address)} if isinstance(address, str) else set())
+        return [sys.executable, unit.__file__, self.UNIT, "--user", self.options["UserID"],
+                *(word for place in sorted(places) for word in ("--writable", place)), "--"]
 
     def environment(self):
         where = SANITIZER % self.top
@@ -54,8 +66,7 @@ class Trimilter:
         """Returns when the socket accepts; DaemonError with the log's end when the daemon ends before."""
         mark = len(self.log())
         with open(self.log_path, "a") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment(), start_new_session=True)
+            self.process = self.spawn(log)
 
         def ready():
             if self.process.poll() is not None:
@@ -63,6 +74,10 @@ class Trimilter:
             return "ready on" in self.log()[mark:] and wait.accepts(self.address())
         wait.until("trimilter ready", ready, 60)
         return self
+
+    def spawn(self, log):
+        return subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
+                                start_new_session=True)
 
     def address(self):
         """Where it listens, as wait.accepts() takes it."""
@@ -119,6 +134,11 @@ class Trimilter:
                 return file.read()
         except FileNotFoundError:
             return ""
+
+    def is_sanitized(self):
+        with open(self.binary, "rb") as file:
+            program = file.read()
+        return b"__asan_init" in program or b"__tsan_init" in program
 
     def sanitizer_reports(self):
         """What ASan, UBSan or TSan had to say, from every process so far."""
