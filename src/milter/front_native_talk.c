@@ -8,7 +8,7 @@
 /* Replies that pile up before the MTA gets some: whoever sends message after message without reading costs no more. */
 #define OUT_MAX ((size_t)256 * 1024)
 
-/* libmilter takes no longer text of a reply. */
+/* effects_apply() gives no longer text of a reply. */
 #define REPLY_TEXT_MAX 980
 
 /* ---- what the session asks of its connection ---- */
@@ -77,39 +77,17 @@ static bool port_quarantine(void *context, const char *reason)
 	return wire_put_text(ending->out, REPLY_QUARANTINE, reason);
 }
 
-static bool is_code(const char *code)
-{
-	return strlen(code) == 3 && (code[0] == '4' || code[0] == '5') && str_is_digit(code[1]) &&
-	       str_is_digit(code[2]);
-}
-
-/* RFC 3463 section 2: class.subject.detail */
-static bool is_enhanced_code(const char *code)
-{
-	struct str rest = str_of(code), word;
-	uint64_t number;
-	unsigned n = 0;
-	while (str_cut(&rest, '.', &word)) {
-		if (word.n == 0 || word.n > (n == 0 ? 1 : 3) || !str_to_u64(word, 999, &number))
-			return false;
-		n++;
-	}
-	return n == 3 && (code[0] == '4' || code[0] == '5');
-}
-
 static bool port_set_reply(void *context, const char *code, const char *enhanced_code, const char *text)
 {
 	struct ending *ending = context;
-	if (!is_code(code) || !is_enhanced_code(enhanced_code) || strlen(text) > REPLY_TEXT_MAX)
-		return false;
 	snprintf(ending->reply, sizeof(ending->reply), "%s %s %s", code, enhanced_code, text);
 	return true;
 }
 
-/* Like libmilter: a text whose class contradicts the action is left out. */
-static void put_refusal(const struct ending *ending, enum wire_reply reply, char class)
+/* In the MTA's own words where there are none of ours. */
+static void put_refusal(const struct ending *ending, enum wire_reply reply)
 {
-	if (ending->reply[0] != class || !wire_put_text(ending->out, REPLY_TEXT, ending->reply))
+	if (!wire_put_text(ending->out, REPLY_TEXT, ending->reply))
 		wire_put(ending->out, reply);
 }
 
@@ -117,10 +95,10 @@ static void put_action(const struct ending *ending, enum verdict_action action)
 {
 	switch (action) {
 	case VERDICT_REJECT:
-		put_refusal(ending, REPLY_REJECT, '5');
+		put_refusal(ending, REPLY_REJECT);
 		break;
 	case VERDICT_TEMPFAIL:
-		put_refusal(ending, REPLY_TEMPFAIL, '4');
+		put_refusal(ending, REPLY_TEMPFAIL);
 		break;
 	case VERDICT_DISCARD:
 		wire_put(ending->out, REPLY_DISCARD);

@@ -13,9 +13,11 @@
 #include "config/config.h"
 #include "tables/hosts.h"
 
-/* Two structs of one type, neither of which is needed afterwards. What stands in their holes is the compiler's affair. */
+/* Two structs of one type, neither of which is needed afterwards. What stands in their holes is the compiler's affair.
+ */
 #if __has_builtin(__builtin_clear_padding)
-#define ASSERT_SAME(a, b) (__builtin_clear_padding(a), __builtin_clear_padding(b), assert_memory_equal(a, b, sizeof(*(a))))
+#define ASSERT_SAME(a, b)                                                                                              \
+	(__builtin_clear_padding(a), __builtin_clear_padding(b), assert_memory_equal(a, b, sizeof(*(a))))
 #else
 #define ASSERT_SAME(a, b) ((void)(a), (void)(b))
 #endif

@@ -3,8 +3,9 @@
  * decision and a small zone: what the native front does, without its sockets.
  *
  * The first byte says how the rest is cut up: the number of bytes that are read at
- * a time (0: all at once). The packets may begin with 'O', or are preceded by a
- * negotiation, so that a short input gets somewhere.
+ * a time (0: all at once); from 128 on what may be refused, held or copied is. The
+ * packets may begin with 'O', or are preceded by a negotiation, so that a short
+ * input gets somewhere.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ static const char zone[] = "example.org TXT \"v=spf1 ip4:192.0.2.0/24 include:ex
 			   "_dmarc.example.net TXT \"v=DMARC1; p=quarantine; sp=none\"\n"
 			   "slow.example TIMEOUT\n";
 
-static struct service *service_once(void)
+static struct service *service_once(bool strict)
 {
 	struct dns *dns;
 	char path[64], error[DNS_ERROR_SIZE];
@@ -47,6 +48,12 @@ static struct service *service_once(void)
 	runtime->auth.maximum_message_memory = (size_t)256 * 1024;
 	runtime->auth.maximum_headers = 50;
 	runtime->auth.maximum_header_bytes = 20000;
+	if (strict) {
+		runtime->auth.reject_failures = true;
+		runtime->auth.quarantine_action = AUTH_QUARANTINE_HOLD;
+		runtime->auth.on_bad_signature = VERDICT_DISCARD;
+		runtime->auth.copy_failures_to = STR("copies@example.org");
+	}
 	service_publish(service, runtime, true);
 	log_open("fuzz_wire", false, 0, false, LOG_LEVEL_ERROR);
 	return service;
@@ -63,7 +70,7 @@ static void check_replies(const struct wire_out *out)
 	struct str rest = str_from(out->p, out->n);
 	while (rest.n > 0) {
 		if (rest.n < 5 || wire_size(rest) > rest.n || wire_size(rest) < 5 ||
-			memchr("Ocdrtimqy", rest.p[4], 9) == NULL)
+			memchr("Ocdrtim+qy", rest.p[4], 10) == NULL)
 			abort();
 		rest = str_skip(rest, wire_size(rest));
 	}
@@ -98,12 +105,14 @@ static void negotiate(struct talk *talk, bool as_old_mta)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct service *service;
+	static struct service *services[2];
 	struct talk talk;
-	if (service == NULL)
-		service = service_once();
 	if (size < 6)
 		return 0;
+	bool strict = data[0] >= 128;
+	struct service *service = services[strict];
+	if (service == NULL)
+		service = services[strict] = service_once(strict);
 	size_t piece = data[0] == 0 ? size : data[0];
 	char *input = malloc(size);
 	if (input == NULL)

@@ -308,6 +308,38 @@ static void test_macros(void **state)
 	wire_macros_finish(&macros);
 }
 
+/* ---- no memory ---- */
+
+static bool no_memory;
+
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n)
+{
+	return no_memory ? NULL : __real_realloc(p, n);
+}
+
+static void test_no_memory(void **state)
+{
+	(void)state;
+	const struct wire_terms terms = {.version = 6};
+	struct wire_out out = {0};
+	struct wire_macros macros = {0};
+	no_memory = true;
+	wire_put(&out, REPLY_CONTINUE);
+	assert_true(out.failed);
+	assert_false(wire_put_field(&out, REPLY_INSERT, 0, "X-A", "b"));
+	assert_false(wire_put_text(&out, REPLY_QUARANTINE, "held"));
+	wire_put_terms(&out, &terms);
+	assert_int_equal(out.n, 0);
+	assert_false(wire_macros_set(&macros, STAGE_RCPT, STR("i\0id\0")));
+	check_macro(&macros, "i", NULL);
+	no_memory = false;
+	wire_macros_finish(&macros);
+	wire_out_finish(&out);
+	assert_false(out.failed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_macros),
+		cmocka_unit_test(test_no_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

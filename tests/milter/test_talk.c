@@ -1,0 +1,212 @@
+/*
+ * Conversations, byte for byte, over a decision that the message's own fields make (fake_auth.c).
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "fake_auth.h"
+#include "milter/front_native_talk.h"
+#include "test.h"
+
+struct fixture {
+	struct arena *arena;
+	struct service *service;
+	struct talk talk;
+	struct buf bytes; /* of the MTA */
+};
+
+static void wake(void *context)
+{
+	(void)context;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	fixture->arena = arena_new(0);
+	fixture->service = service_new(NULL);
+	service_publish(fixture->service, runtime_new(), true);
+	fixture->bytes = buf_in(fixture->arena);
+	talk_init(&fixture->talk, fixture->service, wake, NULL);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	talk_finish(&fixture->talk);
+	assert_int_equal(service_load(fixture->service).sessions, 0);
+	assert_int_equal(fake_auth_live(), 0);
+	service_free(fixture->service);
+	arena_free(fixture->arena);
+	free(fixture);
+	return 0;
+}
+
+static void say(struct fixture *fixture, char code, struct str arguments)
+{
+	const char head[] = {0, 0, (char)((arguments.n + 1) >> 8), (char)((arguments.n + 1) & 0xff), code};
+	buf_add(&fixture->bytes, str_from(head, sizeof(head)));
+	buf_add(&fixture->bytes, arguments);
+}
+
+static void negotiate(struct fixture *fixture, bool adds_recipients)
+{
+	say(fixture, 'O',
+		adds_recipients ? STR("\0\0\0\6\0\0\1\xff\0\x1f\xff\xff") : STR("\0\0\0\2\0\0\0\x31\0\0\0\0"));
+}
+
+static void say_message(struct fixture *fixture, const char *name, const char *value)
+{
+	struct buf field = buf_in(fixture->arena);
+	buf_printf(&field, "%s%c%s%c", name, 0, value, 0);
+	say(fixture, 'M', STR("<a@example.com>\0"));
+	say(fixture, 'R', STR("<b@example.com>\0"));
+	say(fixture, 'L', buf_str(&field));
+	say(fixture, 'N', STR(""));
+	say(fixture, 'E', STR(""));
+}
+
+/* The codes of the replies. What was said is used up. */
+static enum talk_step hear(struct fixture *fixture, struct wire_out *out, char *ret_codes, size_t size)
+{
+	struct str said = buf_str(&fixture->bytes);
+	enum talk_step step = TALK_GOES_ON;
+	size_t n = 0;
+	while (step == TALK_GOES_ON || step == TALK_FULL)
+		step = talk_take(&fixture->talk, &said, out);
+	for (struct str rest = str_from(out->p, out->n); rest.n > 0; rest = str_skip(rest, wire_size(rest)))
+		if (n + 1 < size)
+			ret_codes[n++] = rest.p[4];
+	ret_codes[n] = '\0';
+	fixture->bytes.n = 0;
+	return step;
+}
+
+/* ---- replies ---- */
+
+static void test_verdicts(void **state)
+{
+	/* The answers to the negotiation, to MAIL, and to the end of the message. */
+	static const struct {
+		const char *name, *value, *codes, *text;
+	} rows[] = {
+		{"X-Action", "reject", "Ocy", "550 5.7.1 100%% refused"},
+		{"X-Action", "tempfail", "Ocy", "451 4.7.1 not now"},
+		{"X-Action", "discard", "Ocd", ""},
+		{"X-Action", "quarantine", "Ociqc", "held"},
+		{"X-Action", "accept", "Ocic", ""},
+		{"X-Copy", "c@example.com", "Oci+c", "c@example.com"},
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct wire_out out = {0};
+		char codes[20];
+		negotiate(fixture, true);
+		say_message(fixture, rows[i].name, rows[i].value);
+		assert_int_equal(hear(fixture, &out, codes, sizeof(codes)), TALK_READS);
+		check_str(rows[i].value, str_of(codes), rows[i].codes);
+		assert_non_null(memmem(out.p, out.n, rows[i].text, strlen(rows[i].text)));
+		wire_out_finish(&out);
+		talk_finish(&fixture->talk);
+		talk_init(&fixture->talk, fixture->service, wake, NULL);
+	}
+}
+
+/* An MTA that did not offer recipients to be added gets none; of an old one each command is answered. */
+static void test_what_was_not_offered(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire_out out = {0};
+	char codes[20];
+	negotiate(fixture, false);
+	say_message(fixture, "X-Copy", "c@example.com");
+	assert_int_equal(hear(fixture, &out, codes, sizeof(codes)), TALK_READS);
+	check_str("codes", str_of(codes), "Occccic");
+	wire_out_finish(&out);
+}
+
+/* ---- order ---- */
+
+static void test_order(void **state)
+{
+	/* What may not come ends the conversation, with nothing said. */
+	static const struct {
+		const char *before;
+		char code;
+	} rows[] = {{"", 'C'}, {"", 'H'}, {"", 'M'}, {"", 'U'}, {"O", 'O'}, {"O", 'R'}, {"O", 'N'}, {"O", 'E'},
+		{"OM", 'T'}, {"OM", 'N'}, {"OM", 'E'}, {"OMRT", 'R'}, {"OMRN", 'N'}, {"OMRN", 'C'}};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct wire_out out = {0};
+		char codes[20];
+		for (const char *p = rows[i].before; *p != '\0'; p++) {
+			if (*p == 'O')
+				negotiate(fixture, true);
+			else
+				say(fixture, *p, *p == 'M' || *p == 'R' ? STR("<a@example.com>\0") : STR(""));
+		}
+		say(fixture, rows[i].code,
+			rows[i].code == 'O'   ? STR("\0\0\0\6\0\0\1\xff\0\x1f\xff\xff")
+			: rows[i].code == 'C' ? STR("h\0U")
+					      : STR("x\0"));
+		assert_int_equal(hear(fixture, &out, codes, sizeof(codes)), TALK_ENDS);
+		assert_string_equal(fixture->talk.violation, "a command that may not come now");
+		wire_out_finish(&out);
+		talk_finish(&fixture->talk);
+		talk_init(&fixture->talk, fixture->service, wake, NULL);
+	}
+}
+
+static void test_quit(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire_out out = {0};
+	char codes[20];
+	/* Before the negotiation too, "another client follows" changes nothing. */
+	say(fixture, 'K', STR(""));
+	negotiate(fixture, true);
+	say(fixture, 'M', STR("<a@example.com>\0"));
+	say(fixture, 'K', STR(""));
+	say(fixture, 'C', STR("h\0U"));
+	say_message(fixture, "X-Action", "discard");
+	assert_int_equal(hear(fixture, &out, codes, sizeof(codes)), TALK_READS);
+	check_str("codes", str_of(codes), "Occd");
+	say(fixture, 'Q', STR(""));
+	assert_int_equal(hear(fixture, &out, codes, sizeof(codes)), TALK_ENDS);
+	assert_null(fixture->talk.violation);
+	wire_out_finish(&out);
+}
+
+/* ---- bounds ---- */
+
+/* Whoever says much without reading is heard again when the replies have gone. */
+static void test_full(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire_out out = {0};
+	negotiate(fixture, true);
+	for (size_t i = 0; i < 60000; i++)
+		say(fixture, 'M', STR("<a@example.com>\0"));
+	struct str said = buf_str(&fixture->bytes);
+	assert_int_equal(talk_take(&fixture->talk, &said, &out), TALK_FULL);
+	assert_in_range(out.n, 256 * 1024, 256 * 1024 + 4);
+	assert_true(said.n > 0);
+	out.n = 0;
+	assert_int_equal(talk_take(&fixture->talk, &said, &out), TALK_READS);
+	assert_int_equal(said.n, 0);
+	wire_out_finish(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_verdicts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_was_not_offered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_quit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
