@@ -5,7 +5,7 @@
 
 Makes, for every size, DIRECTORY/SIZE.list (as load wants it) with its messages; bare.list, the same as the smallest
 without a signature; out.list, mail of an authenticated user to be signed; customers.list, such mail of a domain each; silent.list, mail of domains whose name
-servers never answer; cold.list, unsigned mail of thousands of domains without records; and zone. Every domain has its own selector and names; N keys of RSA-2048 are shared among
+servers never answer; cold.list, unsigned mail of thousands of domains without records that no cache may keep; and zone. Every domain has its own selector and names; N keys of RSA-2048 are shared among
 them, since making one takes longer than all else. What is there already for the same numbers is kept.
 """
 import argparse
@@ -19,7 +19,7 @@ import dkim
 SIZES = {"2k": (2 * 1024, 1), "20k": (20 * 1024, 10), "200k": (200 * 1024, 40), "5m": (5 * 1024 * 1024, 300)}
 SIGNED = [b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type", b"reply-to",
           b"list-unsubscribe", b"list-unsubscribe-post"]
-VERSION = "6"
+VERSION = "8"
 
 
 def words(generator, size):
@@ -106,7 +106,7 @@ class Corpus:
         """Unsigned mail again, from @n domains that do not exist."""
         with open(self.path("cold.list"), "w") as file:
             for number in range(n):
-                domain = f"c{number}.cold.example"
+                domain = f"c{number}.cold"
                 file.write(f"{self.path('bare', str(number % self.n_domains) + '.eml')} 192.0.2.7 mx.{domain} bounce@{domain} "
                            f"user{number}@bench.example\n")
 
@@ -122,7 +122,7 @@ class Corpus:
                            f"mx.{domain} A 192.0.2.7\n"
                            f"_dmarc.{domain} TXT v=DMARC1; p=reject; rua=mailto:dmarc@{domain}; pct=100\n"
                            f"s{number}._domainkey.{domain} TXT v=DKIM1; k=rsa; p={keys[number % len(keys)][1]}\n")
-            file.write("silent.example SILENT\n")
+            file.write("silent SILENT\ncold FRESH\n")
 
     def make(self):
         mark = self.path(f"made-{VERSION}-{self.n_domains}-{self.n_keys}")
@@ -133,7 +133,7 @@ class Corpus:
         for name, (size, share) in SIZES.items():
             self.add_list(name, max(self.n_domains // share, 1), size, self.domain, lambda n: keys[n % len(keys)][0])
         self.add_list("bare", self.n_domains, SIZES["2k"][0], self.domain, lambda n: None)
-        self.add_list("silent", self.n_domains, SIZES["2k"][0], lambda n: f"d{n:04d}.silent.example", lambda n: keys[0][0])
+        self.add_list("silent", 5 * self.n_domains, SIZES["2k"][0], lambda n: f"d{n:04d}.silent", lambda n: keys[0][0])
         self.add_list("out", self.n_domains, SIZES["2k"][0], lambda n: "sender.example", lambda n: None,
                       client="203.0.113.9", user="alice")
         self.add_list("customers", self.n_domains, SIZES["2k"][0], lambda n: f"customer{n}.example", lambda n: None,

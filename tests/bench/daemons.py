@@ -120,6 +120,11 @@ class Trimilter(Daemon):
     def pids(self):
         return children(self.process.pid)
 
+    def n_logged(self, text):
+        """Lines with @text."""
+        with open(self.file("log")) as log:
+            return sum(text in line for line in log)
+
 
 class Floor(Daemon):
     name = "floor"

@@ -4,9 +4,9 @@
  *	dnsd [-d DELAY_MS] [-l LOG] ADDRESS PORT ZONE...
  *
  * ZONE has lines "NAME TYPE VALUE": TXT (the rest of the line, without quotes), A, AAAA, MX ("10 host"), and
- * SILENT, which leaves every question at or below NAME without an answer. '#' begins a comment line. Every answer
- * comes DELAY_MS after its question, however many are asked at once. LOG gets "MICROSECONDS NAME TYPE" (monotonic)
- * for each question as it arrives. SIGHUP empties the log.
+ * SILENT, which leaves every question at or below NAME without an answer; FRESH, whose answers at or below NAME no
+ * cache may keep. '#' begins a comment line. Every answer comes DELAY_MS after its question, however many are asked
+ * at once. LOG gets "MICROSECONDS NAME TYPE" (monotonic) for each question as it arrives. SIGHUP empties the log.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -22,7 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TYPE_A = 1, TYPE_SOA = 6, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28, TYPE_OPT = 41, TYPE_SILENT = 65280 };
+enum {
+	TYPE_A = 1,
+	TYPE_SOA = 6,
+	TYPE_MX = 15,
+	TYPE_TXT = 16,
+	TYPE_AAAA = 28,
+	TYPE_OPT = 41,
+	TYPE_SILENT = 65280,
+	TYPE_FRESH = 65281
+};
 
 #define N_BUCKETS ((size_t)1 << 18)
 #define QUEUE_SIZE ((size_t)1 << 14)
@@ -150,6 +159,8 @@ static bool add_line(const char *name, const char *type, const char *value)
 		add(name, TYPE_MX, data, 2 + name_write(data + 2, host + strspn(host, " ")));
 	} else if (strcmp(type, "SILENT") == 0) {
 		add(name, TYPE_SILENT, data, 0);
+	} else if (strcmp(type, "FRESH") == 0) {
+		add(name, TYPE_FRESH, data, 0);
 	} else {
 		return false;
 	}
@@ -210,11 +221,12 @@ static bool question_parse(const uint8_t *packet, size_t n, struct question *ret
 	return true;
 }
 
-static bool is_silent(const char *name)
+/* At or below a name that has such a record. */
+static bool is_below(const char *name, unsigned type)
 {
 	for (const char *at = name; at != NULL; at = strchr(at, '.')) {
 		at += *at == '.';
-		if (find(at, TYPE_SILENT) != NULL)
+		if (find(at, type) != NULL)
 			return true;
 	}
 	return false;
@@ -227,12 +239,12 @@ static uint8_t *put(uint8_t *to, unsigned value, size_t n)
 	return to + n;
 }
 
-static uint8_t *put_record(uint8_t *to, unsigned type, const uint8_t *data, size_t n)
+static uint8_t *put_record(uint8_t *to, unsigned type, unsigned ttl, const uint8_t *data, size_t n)
 {
 	to = put(to, 0xC00C, 2);
 	to = put(to, type, 2);
 	to = put(to, 1, 2);
-	to = put(to, TTL, 4);
+	to = put(to, ttl, 4);
 	to = put(to, (unsigned)n, 2);
 	memcpy(to, data, n);
 	return to + n;
@@ -244,22 +256,23 @@ static size_t reply_write(uint8_t *reply, const struct question *question)
 	uint8_t *to = reply + 12 + question->n;
 	const struct record *record = find(question->name, question->type);
 	unsigned n_answers = 0, n_authority = 0, rcode = find(question->name, 0) == NULL ? 3 : 0;
+	unsigned ttl = is_below(question->name, TYPE_FRESH) ? 0 : TTL;
 	for (; record != NULL; record = record->next) {
 		if (strcmp(record->name, question->name) != 0 || record->type != question->type)
 			continue;
 		if ((size_t)(to - reply) + record->n + 64 > sizeof(((struct packet *)0)->data))
 			break;
-		to = put_record(to, record->type, record->data, record->n);
+		to = put_record(to, record->type, ttl, record->data, record->n);
 		n_answers++;
 	}
 	if (n_answers == 0) {
 		/* The root's SOA: how long the absence may be kept. */
 		uint8_t soa[22] = {0};
 		put(soa + 2, 1, 4);
-		put(soa + 18, TTL, 4);
+		put(soa + 18, ttl, 4);
 		*to++ = 0;
 		uint8_t *start = to;
-		to = put_record(to, TYPE_SOA, soa, sizeof(soa));
+		to = put_record(to, TYPE_SOA, ttl, soa, sizeof(soa));
 		memmove(start, start + 2, (size_t)(to - start) - 2);
 		to -= 2;
 		n_authority = 1;
@@ -295,7 +308,7 @@ static void take(int fd, FILE *log, int64_t delay_us)
 		int64_t now = now_us();
 		if (log != NULL)
 			fprintf(log, "%lld %s %u\n", (long long)now, question.name, question.type);
-		if (is_silent(question.name))
+		if (is_below(question.name, TYPE_SILENT))
 			continue;
 		memcpy(packet->data, data, 12 + question.n);
 		packet->n = reply_write(packet->data, &question);
