@@ -195,13 +195,13 @@ void dns_free(struct dns *dns)
  * An answer may come between the look into the cache and this: then the question is asked once more, which
  * costs one turn of the loop. That is rarer than it would be dear to hold both locks.
  */
-static struct dns_answer *ask(
-	struct dns *dns, const struct dns_question *question, int64_t deadline_ms, dns_done *done, void *context)
+static struct dns_answer *ask(struct dns *dns, const struct dns_question *question, int64_t now_ms, int64_t deadline_ms,
+	dns_done *done, void *context)
 {
 	struct dns_ask *fresh;
 	if (dns_loop_start(dns->loop) != ERR_OK)
 		return dns_answer_ref(dns->fixed[FIXED_NO_THREAD]);
-	switch (inflight_add(dns->inflight, question, deadline_ms, done, context, &fresh)) {
+	switch (inflight_add(dns->inflight, question, now_ms, deadline_ms, done, context, &fresh)) {
 	case INFLIGHT_NEW:
 		dns->sent++;
 		dns_loop_ask(dns->loop, fresh);
@@ -251,7 +251,7 @@ struct dns_answer *dns_lookup(
 	/* libunbound loses 300 bytes with each name that has an empty label. */
 	if (!domain_is_askable(question->name))
 		return dns_answer_ref(dns->fixed[FIXED_NXDOMAIN]);
-	return ask(dns, question, now_ms + (timeout_ms > 0 ? timeout_ms : dns->timeout_ms), done, context);
+	return ask(dns, question, now_ms, now_ms + (timeout_ms > 0 ? timeout_ms : dns->timeout_ms), done, context);
 }
 
 /* What dns_fetch() waits for. */

@@ -7,6 +7,8 @@
 #include "base/hash.h"
 
 #define BUCKETS 4096 /* as many as questions may be in flight by default */
+#define SLOW_MS 1000 /* a genuine answer hardly ever takes that long */
+#define PER_DOMAIN_IN_ALL 10
 
 struct pending;
 
@@ -25,6 +27,7 @@ TAILQ_HEAD(waiters, waiter);
 struct pending {
 	struct dns_ask ask; /* first: the DNS thread hands back its address */
 	struct pending *next_in_bucket;
+	int64_t since_ms;
 	bool given_up; /* and no longer in its bucket; the DNS thread's own */
 	uint64_t hash; /* of the domain, so that the questions to count together share a bucket */
 	struct str domain;
@@ -81,12 +84,12 @@ struct str inflight_domain(struct str name)
 	return two;
 }
 
-static struct pending *pending_new(const struct dns_question *question)
+static struct pending *pending_new(const struct dns_question *question, int64_t now_ms)
 {
 	struct pending *pending = malloc(sizeof(*pending) + question->name.n);
 	if (pending == NULL)
 		return NULL;
-	*pending = (struct pending){0};
+	*pending = (struct pending){.since_ms = now_ms};
 	memcpy(pending->name, question->name.p, question->name.n);
 	pending->ask.question = (struct dns_question){question->type, str_from(pending->name, question->name.n)};
 	pending->domain = inflight_domain(pending->ask.question.name);
@@ -94,18 +97,24 @@ static struct pending *pending_new(const struct dns_question *question)
 	return pending;
 }
 
-/* The question's entry, if it is in flight; *ret_n_domain: how many of its domain are, without it. */
+/* How many questions of a domain are in flight. */
+struct share {
+	size_t n, n_slow;
+};
+
+/* The question's entry, if it is in flight; otherwise what its domain has there. */
 static struct pending *find(const struct inflight *inflight, uint64_t hash, struct str domain,
-	const struct dns_question *question, size_t *ret_n_domain)
+	const struct dns_question *question, int64_t now_ms, struct share *ret_share)
 {
-	*ret_n_domain = 0;
+	*ret_share = (struct share){0};
 	for (struct pending *pending = inflight->buckets[hash % BUCKETS]; pending != NULL;
 		pending = pending->next_in_bucket) {
 		if (pending->hash != hash || !str_eq(pending->domain, domain))
 			continue;
 		if (dns_question_eq(&pending->ask.question, question))
 			return pending;
-		++*ret_n_domain;
+		ret_share->n++;
+		ret_share->n_slow += now_ms - pending->since_ms > SLOW_MS;
 	}
 	return NULL;
 }
@@ -125,13 +134,15 @@ static bool insert_by_deadline(struct inflight *inflight, struct waiter *waiter)
 
 /* With the mutex held. *pending: fresh, or NULL without memory; set to NULL once the table has it. */
 static enum inflight_outcome add_waiter(struct inflight *inflight, struct waiter *waiter, struct pending **pending,
-	const struct dns_question *question, uint64_t hash)
+	const struct dns_question *question, int64_t now_ms, uint64_t hash)
 {
-	size_t n_domain;
+	struct share share;
+	size_t per_domain = inflight->limits.per_domain;
 	if (inflight->closed)
 		return INFLIGHT_CLOSED;
-	struct pending *found = find(inflight, hash, inflight_domain(question->name), question, &n_domain);
-	if (found == NULL && (inflight->n >= inflight->limits.in_all || n_domain >= inflight->limits.per_domain))
+	struct pending *found = find(inflight, hash, inflight_domain(question->name), question, now_ms, &share);
+	if (found == NULL && (inflight->n >= inflight->limits.in_all || share.n_slow >= per_domain ||
+				     share.n >= PER_DOMAIN_IN_ALL * per_domain))
 		return INFLIGHT_LIMIT;
 	bool fresh = found == NULL;
 	if (fresh) {
@@ -150,11 +161,11 @@ static enum inflight_outcome add_waiter(struct inflight *inflight, struct waiter
 	return earliest ? INFLIGHT_EARLIER : INFLIGHT_JOINED;
 }
 
-enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_question *question, int64_t deadline_ms,
-	dns_done *done, void *context, struct dns_ask **ret_ask)
+enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_question *question, int64_t now_ms,
+	int64_t deadline_ms, dns_done *done, void *context, struct dns_ask **ret_ask)
 {
 	struct waiter *waiter = malloc(sizeof(*waiter));
-	struct pending *pending = pending_new(question), *fresh = pending;
+	struct pending *pending = pending_new(question, now_ms), *fresh = pending;
 	if (waiter == NULL || pending == NULL) {
 		free(waiter);
 		free(pending);
@@ -163,7 +174,7 @@ enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_q
 	*waiter = (struct waiter){.deadline_ms = deadline_ms, .done = done, .context = context};
 	uint64_t hash = hash_bytes(&inflight->key, 0, pending->domain);
 	pthread_mutex_lock(&inflight->mutex);
-	enum inflight_outcome outcome = add_waiter(inflight, waiter, &pending, question, hash);
+	enum inflight_outcome outcome = add_waiter(inflight, waiter, &pending, question, now_ms, hash);
 	pthread_mutex_unlock(&inflight->mutex);
 	free(pending);
 	if (outcome == INFLIGHT_NEW)

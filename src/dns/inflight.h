@@ -15,7 +15,8 @@ struct inflight;
 
 struct inflight_limits {
 	size_t in_all;
-	size_t per_domain; /* below one name that inflight_domain() gives */
+	size_t per_domain; /* below one name that inflight_domain() gives, for over a second; ten times as many in all
+			    */
 	size_t given_up;   /* that somebody still waits for */
 };
 
@@ -33,9 +34,9 @@ enum inflight_outcome {
 	INFLIGHT_CLOSED, /* shutting down */
 };
 
-/** @done will be called once unless the outcome is one of the last three. */
-enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_question *question, int64_t deadline_ms,
-	dns_done *done, void *context, struct dns_ask **ret_ask);
+/** Times are those of the monotonic clock. @done will be called once unless the outcome is one of the last three. */
+enum inflight_outcome inflight_add(struct inflight *inflight, const struct dns_question *question, int64_t now_ms,
+	int64_t deadline_ms, dns_done *done, void *context, struct dns_ask **ret_ask);
 
 /** Call all who wait for @ask with a reference to @answer each, and forget it. */
 void inflight_answer(struct inflight *inflight, struct dns_ask *ask, struct dns_answer *answer);

@@ -18,7 +18,8 @@ struct dns_options {
 	unsigned timeout_ms;          /* until a waiter gets DNS_FAILED, "timeout"; 5000 */
 	size_t cache_bytes;           /* answers kept; 16 MiB */
 	unsigned maximum_in_flight;   /* questions at a time; then the oldest are given up; 4000 */
-	unsigned maximum_per_domain;  /* questions at a time below one registrable name (last two labels); 50 */
+	unsigned maximum_per_domain;  /* questions that take over a second below one registrable name (last two labels);
+					 50 */
 };
 
 #endif
