@@ -25,6 +25,8 @@ struct keyfile_checker {
 struct directory {
 	const char *unsafe; /* the directory at or above it that others may write to; NULL: none */
 	unsigned mode;
+	uid_t owner;
+	bool is_foreign; /* they may since it is theirs */
 };
 
 struct keyfile_checker *keyfile_checker_new(struct arena *arena, const struct keyring_options *options)
@@ -77,9 +79,10 @@ static const struct directory *inspect(struct keyfile_checker *checker, struct s
 	struct directory *directory = ARENA_NEW(checker->arena, struct directory);
 	const char *name = arena_dup(checker->arena, path).p;
 	struct stat st;
-	if (stat(name, &st) == 0 && others_may_write(&st)) {
-		directory->unsafe = name;
-		directory->mode = (unsigned)st.st_mode & 07777;
+	bool is_there = stat(name, &st) == 0;
+	bool is_foreign = is_there && st.st_uid != 0 && st.st_uid != checker->options->reader;
+	if (is_there && (is_foreign || others_may_write(&st))) {
+		*directory = (struct directory){name, (unsigned)st.st_mode & 07777, st.st_uid, is_foreign};
 	} else if (path.n > 1) {
 		*directory = *inspect(checker, parent_of(path));
 	}
@@ -121,13 +124,19 @@ static bool check_directories(
 	struct keyfile_checker *checker, const char *path, struct diag_place place, struct diag *diag)
 {
 	const struct directory *directory = inspect_written(checker, parent_of(str_of(path)));
-	char resolved[PATH_MAX];
+	char resolved[PATH_MAX], owner[64];
 	struct stat link;
 	if (directory->unsafe == NULL && lstat(path, &link) == 0 && S_ISLNK(link.st_mode) &&
 		realpath(path, resolved) != NULL)
 		directory = inspect(checker, parent_of(str_of(resolved)));
 	if (directory->unsafe == NULL)
 		return true;
+	if (directory->is_foreign)
+		return complain(checker, diag, place,
+			"key file %s is not safe: the directory %s belongs to %s, who may put another key in its "
+			"place: "
+			"chown root %s",
+			path, directory->unsafe, user_name(directory->owner, owner), directory->unsafe);
 	return complain(checker, diag, place,
 		"key file %s is not safe: others may write to the directory %s (mode %04o) and put another key in its "
 		"place: "

@@ -171,6 +171,9 @@ static const struct {
 		"example.org/s/"},
 	{"% in the path", "* dir\n", DATASET_FILE, false, "joe@example.net", "example.net/s/"},
 	{"% in the path, and no such key: never unsigned", "* dir\n", DATASET_FILE, false, "joe@example.org", "broken"},
+	{"% in the path, from one who would climb", "* dir\n", DATASET_FILE, false, "joe@../rsa", "none"},
+	{"% in the path, from one with a slash", "* dir\n", DATASET_FILE, false, "joe@a/../example.net", "none"},
+	{"% in the path, from one with a NUL's name", "* dir\n", DATASET_FILE, false, "joe@example.net%00", "none"},
 	{"% in the signing table", "* %\n", DATASET_FILE, false, "joe@example.com", "example.com/own/"},
 	{"% in the signing table, and no such key", "* %\n", DATASET_FILE, false, "joe@example.org", "broken"},
 	{"a signer", "* any:list@%\n", DATASET_FILE, false, "joe@example.com", "example.com/s/list@example.com"},
@@ -280,6 +283,8 @@ static const struct {
 		"/open (mode 0777) and put another key"},
 	{"a link into an open directory", "k example.com:s:$/link\n", "* k\n", DATASET_FILE, 1,
 		"others may write to the directory "},
+	{"a link to a file that all may read", "k example.com:s:$/link2\n", "* k\n", DATASET_FILE, 1,
+		"everybody may read it (mode 0604)"},
 	{"too small", "k example.com:s:$/small\n", "* k\n", DATASET_FILE, 1,
 		"has 1024 bits, but at least 2000 are required"},
 	{"not a key", "k example.com:s:$/junk\n", "* k\n", DATASET_FILE, 1, "junk cannot be used: "},
@@ -303,6 +308,7 @@ static void mistakes_are_named(void **state)
 	write_file(fixture, "open/safe/key", fixture->rsa, 0600);
 	assert_int_equal(chmod(path_of(fixture, "open"), 0777), 0);
 	assert_int_equal(symlink("open/key", path_of(fixture, "link")), 0);
+	assert_int_equal(symlink("world", path_of(fixture, "link2")), 0);
 	for (size_t i = 0; i < COUNT(mistakes); i++) {
 		struct arena *arena = arena_new(0);
 		struct diag diag = diag_in(arena);
@@ -320,6 +326,43 @@ static void mistakes_are_named(void **state)
 		check_int(mistakes[i].what, (long long)diag.n_errors, (long long)mistakes[i].errors);
 		if (diag.n == 0 || strstr(diag.entries[0].text.p, mistakes[i].message) == NULL)
 			check_str(mistakes[i].what, diag.n > 0 ? diag.entries[0].text : STR(""), mistakes[i].message);
+		arena_free(arena);
+	}
+}
+
+/* What only root can prepare. */
+static void directories_of_others(void **state)
+{
+	static const struct {
+		const char *what;
+		uid_t owner;
+		gid_t group;
+		mode_t mode;
+		const char *message; /* NULL: nothing is wrong */
+	} directories[] = {
+		{"root's", 0, 0, 0755, NULL},
+		{"a stranger's", 65534, 0, 0755, "place: chown root "},
+		{"a stranger's, with the sticky bit", 65534, 0, 01755, "place: chown root "},
+		{"a strange group's", 0, 65534, 0770, "chmod go-w "},
+		{"a strange group's, that may not write", 0, 65534, 0750, NULL},
+	};
+	struct fixture *fixture = *state;
+	if (geteuid() != 0)
+		skip();
+	const char *path = path_of(fixture, "theirs");
+	assert_int_equal(mkdir(path, 0700), 0);
+	write_file(fixture, "theirs/key", fixture->rsa, 0600);
+	for (size_t i = 0; i < COUNT(directories); i++) {
+		struct arena *arena = arena_new(0);
+		struct diag diag = diag_in(arena);
+		assert_int_equal(chown(path, directories[i].owner, directories[i].group), 0);
+		assert_int_equal(chmod(path, directories[i].mode), 0);
+		build(fixture, arena, "k example.com:s:$/theirs/key\n", "* k\n", DATASET_FILE, false, &diag);
+		if (directories[i].message == NULL)
+			check_str(directories[i].what, diag.n > 0 ? diag.entries[0].text : STR(""), "");
+		else if (diag.n == 0 || strstr(diag.entries[0].text.p, directories[i].message) == NULL)
+			check_str(directories[i].what, diag.n > 0 ? diag.entries[0].text : STR(""),
+				directories[i].message);
 		arena_free(arena);
 	}
 }
@@ -417,6 +460,7 @@ int main(void)
 		cmocka_unit_test(authors_get_their_keys),
 		cmocka_unit_test(a_message_keeps_its_key),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(directories_of_others),
 		cmocka_unit_test(unsafe_keys_may_be_tolerated),
 		cmocka_unit_test(keys_may_stand_in_the_table),
 		cmocka_unit_test(many_keys_are_read_at_use),

@@ -47,6 +47,23 @@ def try_record(address, mail):
         return str(error), b"", b"", b"", b""
 
 
+def as_good(reply):
+    """
+    The same, but for the reason why a name is not known: who joins a question that others have waited for hears that it
+    failed, and does not come to his own deadline.
+    """
+    out, at, texts = b"", 0, (b"DNS look-up timed out", b"DNS look-up failed")
+    while at < len(reply):
+        (n,) = struct.unpack("!I", reply[at:at + 4])
+        packet, at = reply[at + 4:at + 4 + n], at + 4 + n
+        for old, new in (texts, texts[::-1]):
+            if old in packet:
+                packet = packet.replace(old, new)
+                break
+        out += counted(packet)
+    return out if out != reply else b""
+
+
 def counted(data):
     return struct.pack("!I", len(data)) + data
 
@@ -61,5 +78,5 @@ def write(path, address, mails):
         file.write(counted(good[0][1][1] if good else b"") + struct.pack("!I", len(good)))
         for mail, (_, _, head, message, reply) in good:
             file.write(struct.pack("!II", mail.weight, SIGNED * mail.signed + COLD * mail.cold)
-                       + b"".join(map(counted, (mail.name.encode(), head, message, reply))))
+                       + b"".join(map(counted, (mail.name.encode(), head, message, reply, as_good(reply)))))
     return wrong

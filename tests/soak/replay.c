@@ -1,19 +1,20 @@
 /*
  * Plays recorded conversations with a milter over and over, and holds each reply against the one that is recorded.
  *
- *	replay [-c CONNECTIONS] [-n MESSAGES] [-s SEED] [-a ABORTED] [-k] [-v SIGNED] RECORDINGS SOCKET-PATH
+ *	replay [-c CONNECTIONS] [-n MESSAGES] [-s SEED] [-o COLD] [-a ABORTED] [-k] [-v SIGNED] RECORDINGS SOCKET-PATH
  *
  * RECORDINGS is written by recordings.py: the packets of the negotiation; then for each message its weight, its packets
- * before and from MAIL on, and the replies to MAIL and to the end of the message. Messages are drawn by weight. A
- * connection stays with one client for some of them; then it reconnects or, with -k, goes on to another client
- * (QUIT_NC). One message in ABORTED (50) is given up: between two packets with an ABORT, within one or before
- * the verdict is read by closing the connection.
+ * before and from MAIL on, the replies to MAIL and to the end of the message, and others that are as good (empty:
+ *none). Messages are drawn by weight. A connection stays with one client for some of them; then it reconnects or, with
+ *-k, goes on to another client (QUIT_NC). One message in ABORTED (50) is given up: between two packets with an ABORT,
+ *within one or before the verdict is read by closing the connection.
  *
  * What may differ from what was recorded: in a message marked SIGNED the time and the bytes of the signature; in one
- * marked COLD eight digits, which are another number for each message, so that it names a domain never seen before.
+ * marked COLD eight digits, which are another number for each message, from COLD on, so that it names a domain never
+ *seen before.
  *
  * Standard output: "wrong NAME ..." with both replies in hexadecimal, at most 20 times; one signature in SIGNED (1000)
- * as "signed NAME HEX"; "at N" five times a second; at the end one JSON object.
+ * as "signed NAME HEX"; at the end one JSON object.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -43,8 +44,8 @@ struct bytes {
 
 struct recording {
 	uint32_t weight, flags;
-	struct bytes name, head, message, reply;
-	uint64_t below; /* the weights of all before it */
+	struct bytes name, head, message, reply, other;
+	uint64_t below;    /* the weights of all before it */
 	size_t first, end; /* recordings of the same client: [first, end) */
 };
 
@@ -55,13 +56,17 @@ struct connection {
 	uint64_t random;
 	uint8_t reply[REPLY_MAX];
 	size_t n_reply;
-	struct { uint8_t bytes[65536]; size_t start, end; } in;
+	struct {
+		uint8_t bytes[65536];
+		size_t start, end;
+	} in;
 	unsigned long n_judged, n_aborted, n_wrong, n_broken, n_connects, n_clients;
 };
 
 static struct bytes negotiation;
 static struct recording *recordings;
-static size_t n_recordings, n_connections = 16, n_messages = 100000, aborted_one_in = 50, signed_one_in = 1000;
+static size_t n_recordings, n_connections = 16, n_messages = 100000, cold_first, aborted_one_in = 50,
+			    signed_one_in = 1000;
 static uint64_t weight_sum, seed = 1;
 static bool quit_nc;
 static const char *socket_path;
@@ -148,14 +153,15 @@ static void recordings_read(const char *path)
 		one->head = take_bytes(&rest);
 		one->message = take_bytes(&rest);
 		one->reply = take_bytes(&rest);
+		one->other = take_bytes(&rest);
 		one->below = weight_sum;
 		weight_sum += one->weight;
 		one->first = i > 0 && equal(one->head, recordings[i - 1].head) ? recordings[i - 1].first : i;
 	}
 	for (size_t i = n_recordings; i-- > 0;)
 		recordings[i].end = i + 1 < n_recordings && recordings[i + 1].first == recordings[i].first
-			? recordings[i + 1].end
-			: i + 1;
+					    ? recordings[i + 1].end
+					    : i + 1;
 }
 
 /* By weight among those from @first to before @end. */
@@ -331,7 +337,7 @@ static void judge(struct connection *connection, const struct recording *recordi
 	}
 	struct bytes got = {connection->reply, connection->n_reply}, right = {wanted, n};
 	connection->n_judged++;
-	if (!equal(got, right)) {
+	if (!equal(got, right) && (recording->other.n == 0 || !equal(got, recording->other))) {
 		connection->n_wrong++;
 		if (atomic_fetch_add(&n_wrong_shown, 1) < WRONG_SHOWN) {
 			flockfile(stdout);
@@ -391,7 +397,8 @@ static bool give_up(struct connection *connection, struct bytes packets, size_t 
 }
 
 /* False: the connection is broken. */
-static bool converse(struct connection *connection, const struct recording *recording, struct bytes packets, size_t cold)
+static bool converse(
+	struct connection *connection, const struct recording *recording, struct bytes packets, size_t cold)
 {
 	size_t n_mail = length_of_mail(packets);
 	connection->n_reply = 0;
@@ -420,14 +427,15 @@ static bool converse(struct connection *connection, const struct recording *reco
 
 static void one_message(struct connection *connection)
 {
-	const struct recording *recording = connection->client != NULL && draw(connection, IN_A_ROW) != 0
-		? choose(connection, connection->client->first, connection->client->end)
-		: choose(connection, 0, n_recordings);
+	const struct recording *recording =
+		connection->client != NULL && draw(connection, IN_A_ROW) != 0
+			? choose(connection, connection->client->first, connection->client->end)
+			: choose(connection, 0, n_recordings);
 	uint8_t *own = NULL;
 	size_t cold = 0;
 	struct bytes packets = recording->message;
 	if (recording->flags & COLD) {
-		cold = atomic_fetch_add(&next_cold, 1) + 1;
+		cold = cold_first + atomic_fetch_add(&next_cold, 1);
 		own = need(malloc(packets.n));
 		memcpy(own, packets.at, packets.n);
 		put_number(own, packets.n, cold);
@@ -452,19 +460,6 @@ static void *serve(void *context)
 }
 
 /* ---- the whole ---- */
-
-static void *tell_progress(void *context)
-{
-	const struct timespec pause = {.tv_nsec = 200000000};
-	(void)context;
-	for (;;) {
-		size_t done = atomic_load(&next_message);
-		printf("at %zu\n", done < n_messages ? done : n_messages);
-		fflush(stdout);
-		nanosleep(&pause, NULL);
-	}
-	return NULL;
-}
 
 static void report(const struct connection *connections, double seconds)
 {
@@ -499,7 +494,7 @@ static size_t number(const char *text)
 static void options_read(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "c:n:s:a:v:k")) != -1)
+	while ((option = getopt(argc, argv, "c:n:s:o:a:v:k")) != -1)
 		switch (option) {
 		case 'c':
 			n_connections = number(optarg);
@@ -509,6 +504,9 @@ static void options_read(int argc, char **argv)
 			break;
 		case 's':
 			seed = number(optarg);
+			break;
+		case 'o':
+			cold_first = number(optarg);
 			break;
 		case 'a':
 			aborted_one_in = number(optarg);
@@ -531,14 +529,11 @@ static void options_read(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct timespec begin, end;
-	pthread_t teller;
 	options_read(argc, argv);
 	recordings_read(argv[optind]);
 	socket_path = argv[optind + 1];
 	struct connection *connections = need(calloc(n_connections, sizeof(*connections)));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	if (pthread_create(&teller, NULL, tell_progress, NULL) != 0)
-		die("thread");
 	for (size_t i = 0; i < n_connections; i++) {
 		connections[i].fd = -1;
 		connections[i].random = (seed + i) * 0x9E3779B97F4A7C15U;
@@ -549,5 +544,6 @@ int main(int argc, char **argv)
 		pthread_join(connections[i].thread, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	report(connections, (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+	free(connections);
 	return 0;
 }
