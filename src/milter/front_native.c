@@ -21,11 +21,17 @@
 #define MAX_LOOPS 4
 /* As libmilter has it: longer than any MTA's own limit between two commands. */
 #define IDLE_MS ((int64_t)7210 * 1000)
-#define BUFFER_BYTES ((size_t)256 * 1024 * 1024)
+/* One that says nothing for so long loses its place to another, where all are taken: an MTA hardly pauses within a
+ * message. */
+#define SILENT_MS 1000
+/* Of all loops: unfinished packets, for an MTA sends its fields in one go, and they are a tenth of the largest packet.
+ */
+#define BUFFER_BYTES ((size_t)64 * 1024 * 1024)
 
-/* Descriptors: more than any MTA opens connections, beside what the DNS may have open (a socket to each question). */
-#define WANTED_DESCRIPTORS 16384
+/* More than any MTA opens; and descriptors for them beside what the DNS may have open (a socket to each question). */
+#define CONNECTIONS_MAX 4000
 #define OTHERS_DESCRIPTORS 4400
+#define WANTED_DESCRIPTORS (CONNECTIONS_MAX + OTHERS_DESCRIPTORS)
 
 /* The functions of struct front take no context; set once, before the threads exist. */
 static struct native *native;
@@ -40,9 +46,7 @@ static size_t connections_max(void)
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
 			return 512;
 	}
-	if (limit.rlim_cur > WANTED_DESCRIPTORS)
-		limit.rlim_cur = WANTED_DESCRIPTORS;
-	return limit.rlim_cur > 2 * OTHERS_DESCRIPTORS ? limit.rlim_cur - OTHERS_DESCRIPTORS : limit.rlim_cur / 2;
+	return limit.rlim_cur / 2 < CONNECTIONS_MAX ? limit.rlim_cur / 2 : CONNECTIONS_MAX;
 }
 
 static size_t n_processors(void)
@@ -67,11 +71,12 @@ static enum err native_prepare(struct service *service, int listener)
 	native->service = service;
 	native->listener = listener;
 	native->is_tcp = listens_on_tcp(listener);
-	native->limits = (struct native_limits){connections_max(), BUFFER_BYTES, IDLE_MS};
+	size_t n = n_processors();
+	native->limits = (struct native_limits){connections_max(), BUFFER_BYTES / n, IDLE_MS, SILENT_MS};
 	native->loops = calloc(MAX_LOOPS, sizeof(*native->loops));
 	if (native->loops == NULL)
 		return ERR_NOMEM;
-	for (size_t n = n_processors(); native->n_loops < n; native->n_loops++) {
+	for (; native->n_loops < n; native->n_loops++) {
 		native->loops[native->n_loops] = loop_new(native);
 		if (native->loops[native->n_loops] == NULL)
 			return ERR_LIBRARY;

@@ -24,8 +24,9 @@ struct loop;
 
 struct native_limits {
 	size_t connections;  /* more wait in the listener's backlog */
-	size_t buffer_bytes; /* of unfinished packets and unsent replies of all connections */
-	int64_t idle_ms;     /* a connection from which nothing comes for so long is closed */
+	size_t buffer_bytes; /* of unfinished packets and unsent replies of the connections of one loop */
+	int64_t idle_ms;     /* a connection on which nothing is said for so long is closed */
+	int64_t silent_ms;   /* the same where another one waits for its place */
 };
 
 /** What all loops share. */
@@ -37,7 +38,6 @@ struct native {
 	size_t n_loops;
 	struct loop **loops; /* the first one accepts */
 	atomic_size_t n_connections;
-	atomic_size_t n_buffered; /* bytes */
 	atomic_bool stopping;
 	/* clock_monotonic_ms() of the latest line in the log about each, so that it is one a minute. */
 	atomic_llong told_full, told_violation, told_buffers;
@@ -46,19 +46,20 @@ struct native {
 /** True once a minute. */
 bool native_may_tell(atomic_llong *told);
 
-/** Bytes that could not be dealt with yet. Begins as {0}; counted against limits.buffer_bytes. */
+/** What the connections of one loop hold together, in bytes; of the loop's thread. */
+struct native_pool {
+	size_t held, limit;
+};
+
+/** Bytes that could not be dealt with yet. Begins as {0}; counted in the pool. */
 struct native_bytes {
 	char *p;
 	size_t n, capacity;
 };
 
-/** Room for @capacity bytes in all. False: out of memory, or over the limit, with a line in the log; so the next two.
- */
-bool native_bytes_reserve(struct native *native, struct native_bytes *bytes, size_t capacity);
-bool native_bytes_add(struct native *native, struct native_bytes *bytes, struct str more);
-/** @rest, perhaps a part of it, becomes all of it. */
-bool native_bytes_keep(struct native *native, struct native_bytes *bytes, struct str rest);
-void native_bytes_free(struct native *native, struct native_bytes *bytes);
+/** Room for @capacity bytes in all. False: out of memory, or over the limit. */
+bool native_bytes_reserve(struct native_pool *pool, struct native_bytes *bytes, size_t capacity);
+void native_bytes_free(struct native_pool *pool, struct native_bytes *bytes);
 
 /** @native outlives the loop, and its loops[] is complete before the first runs. NULL: out of memory or descriptors. */
 struct loop *loop_new(struct native *native);

@@ -52,9 +52,54 @@ void connection_finish(struct connection *connection)
 	if (connection->talk.violation != NULL && native_may_tell(&native->told_violation))
 		log_warning("milter protocol: %s: connection closed", connection->talk.violation);
 	talk_finish(&connection->talk);
-	native_bytes_free(native, &connection->input);
-	native_bytes_free(native, &connection->output);
+	native_bytes_free(&connection->scratch->pool, &connection->input);
+	native_bytes_free(&connection->scratch->pool, &connection->output);
 	close(connection->fd);
+}
+
+/* ---- bytes that are kept ---- */
+
+/*
+ * False: there is no room, the connection is to be closed. Whoever holds most gives way: else a few that hold all there
+ * is would close those of the others that need a little.
+ */
+static bool reserve(struct connection *connection, struct native_bytes *bytes, size_t capacity)
+{
+	struct native *native = connection->native;
+	struct native_pool *pool = &connection->scratch->pool;
+	while (!native_bytes_reserve(pool, bytes, capacity)) {
+		if (native_may_tell(&native->told_buffers))
+			log_error("connections of the MTA hold %zu bytes of unfinished packets: closing one that holds "
+				  "most",
+				pool->held);
+		if (!loop_close_largest(connection))
+			return false;
+	}
+	return true;
+}
+
+/* False, here and below: as reserve() has it. */
+static bool add(struct connection *connection, struct native_bytes *bytes, struct str more)
+{
+	if (!reserve(connection, bytes, bytes->n + more.n))
+		return false;
+	memcpy(bytes->p + bytes->n, more.p, more.n);
+	bytes->n += more.n;
+	return true;
+}
+
+/* @rest, perhaps a part of it, becomes all of it. */
+static bool keep(struct connection *connection, struct native_bytes *bytes, struct str rest)
+{
+	if (rest.n == 0) {
+		native_bytes_free(&connection->scratch->pool, bytes);
+		return true;
+	}
+	if (!reserve(connection, bytes, rest.n))
+		return false;
+	memmove(bytes->p, rest.p, rest.n);
+	bytes->n = rest.n;
+	return true;
 }
 
 /* ---- writing ---- */
@@ -87,7 +132,7 @@ static bool flush(struct connection *connection)
 			return false;
 		rest = str_skip(rest, (size_t)sent);
 	}
-	return rest.n == 0 || native_bytes_add(connection->native, &connection->output, rest);
+	return rest.n == 0 || add(connection, &connection->output, rest);
 }
 
 /* ---- serving ---- */
@@ -105,8 +150,7 @@ static bool park(struct connection *connection)
 }
 
 /*
- * From @step on do whatever can be done with *@bytes; what is left of them stays. TALK_READS, TALK_WAITS or TALK_ENDS,
- * or TALK_FULL when the MTA does not read its replies.
+ * From @step on do whatever can be done in this turn with *@bytes; what is left of them stays. Never TALK_GOES_ON.
  */
 static enum talk_step go_on(struct connection *connection, enum talk_step step, struct str *bytes)
 {
@@ -121,13 +165,7 @@ static enum talk_step go_on(struct connection *connection, enum talk_step step, 
 				return TALK_WAITS;
 			step = talk_resume(&connection->talk, out);
 			break;
-		case TALK_FULL:
-			if (!flush(connection))
-				return TALK_ENDS;
-			if (connection->output.n > 0)
-				return TALK_FULL;
-			step = TALK_GOES_ON;
-			break;
+		case TALK_YIELDS:
 		case TALK_READS:
 		case TALK_ENDS:
 			return step;
@@ -149,23 +187,27 @@ static void acknowledge(const struct connection *connection)
 /* One turn: @step tells where to go on, @bytes are those at hand. The connection may be gone afterwards. */
 static void serve(struct connection *connection, enum talk_step step, struct str bytes)
 {
-	struct native *native = connection->native;
 	struct wire_out *out = &connection->scratch->out;
+	size_t n = bytes.n;
 	step = go_on(connection, step, &bytes);
 	bool is_answered = out->n > 0;
 	bool alive = !out->failed && flush(connection) && step != TALK_ENDS;
 	out->n = 0;
 	out->failed = false;
-	if (!alive || !native_bytes_keep(native, &connection->input, bytes)) {
+	if (!alive || !keep(connection, &connection->input, bytes)) {
 		loop_close(connection);
 		return;
 	}
 	/* Data takes the acknowledgement along. */
 	if (!is_answered)
 		acknowledge(connection);
-	connection->last_ms = clock_monotonic_ms();
+	if (is_answered || bytes.n < n)
+		loop_heard(connection);
+	bool has_more = step == TALK_YIELDS && connection->input.n > 0, may_write = connection->output.n == 0;
 	/* A parked connection is listened to, so that an MTA that gives up is noticed. */
-	loop_await(connection, connection->output.n == 0 && (step == TALK_READS || connection->input.n < AHEAD_MAX));
+	loop_await(connection, may_write && !has_more && (step != TALK_WAITS || connection->input.n < AHEAD_MAX));
+	if (has_more && may_write)
+		loop_yield(connection);
 }
 
 static struct str input_of(const struct connection *connection)
@@ -194,7 +236,7 @@ static void read_ahead(struct connection *connection)
 	ssize_t got = receive(connection, read, AHEAD_MAX);
 	if (got < 0 && is_later(errno))
 		return;
-	if (got <= 0 || !native_bytes_add(connection->native, &connection->input, str_from(read, (size_t)got)))
+	if (got <= 0 || !add(connection, &connection->input, str_from(read, (size_t)got)))
 		loop_close(connection);
 	else if (connection->input.n >= AHEAD_MAX)
 		loop_await(connection, false);
@@ -213,14 +255,16 @@ static ssize_t read_burst(struct connection *connection, struct str *ret_bytes)
 	return got;
 }
 
-/* A long one is completed where it is. */
+/* A long one is completed where it is, in room that grows with what comes: anybody can announce a long one. */
 static ssize_t read_rest(struct connection *connection, struct str *ret_bytes)
 {
 	struct native_bytes *input = &connection->input;
 	size_t size = wire_size(input_of(connection));
+	if (size > 2 * input->n)
+		size = 2 * input->n;
 	if (size < input->n + COPY_MAX)
 		size = input->n + COPY_MAX;
-	if (!native_bytes_reserve(connection->native, input, size))
+	if (!reserve(connection, input, size))
 		return 0;
 	ssize_t got = receive(connection, input->p + input->n, input->capacity - input->n);
 	if (got > 0) {
@@ -248,12 +292,11 @@ void connection_writable(struct connection *connection)
 {
 	struct native_bytes *output = &connection->output;
 	ssize_t sent = send_some(connection, output->p, output->n);
-	if (sent < 0 ||
-		!native_bytes_keep(connection->native, output, str_from(output->p + sent, output->n - (size_t)sent))) {
+	if (sent < 0 || !keep(connection, output, str_from(output->p + sent, output->n - (size_t)sent))) {
 		loop_close(connection);
 		return;
 	}
-	connection->last_ms = clock_monotonic_ms();
+	loop_heard(connection);
 	if (output->n > 0)
 		return;
 	if (connection->talk.state == TALK_ENDING)
@@ -265,14 +308,15 @@ void connection_writable(struct connection *connection)
 void connection_due(struct connection *connection)
 {
 	int expected = CONNECTION_PARKED;
+	if (connection->talk.state != TALK_ENDING)
+		serve(connection, TALK_GOES_ON, input_of(connection));
 	/* Else it is in the queue, and has its turn. */
-	if (atomic_compare_exchange_strong(&connection->wait, &expected, CONNECTION_RUNNING))
+	else if (atomic_compare_exchange_strong(&connection->wait, &expected, CONNECTION_RUNNING))
 		connection_resume(connection);
 }
 
 void connection_start(struct connection *connection)
 {
-	connection->last_ms = clock_monotonic_ms();
 	acknowledge(connection);
 	loop_await(connection, true);
 }

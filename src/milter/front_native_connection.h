@@ -14,6 +14,7 @@
 /** What the connections of a loop share, one after the other. */
 struct scratch {
 	struct native *native;
+	struct native_pool pool;
 	struct wire_out out;
 	char read[SCRATCH_READ_MAX];
 };
@@ -26,7 +27,7 @@ struct connection {
 	struct scratch *scratch;
 	int fd;
 	atomic_int wait; /* enum connection_wait */
-	int64_t last_ms; /* something came, or left */
+	int64_t last_ms; /* a command came, or a reply left: half a command says nothing */
 	struct talk talk;
 	struct native_bytes input;  /* not finished yet */
 	struct native_bytes output; /* not sent yet */
@@ -41,7 +42,7 @@ void connection_finish(struct connection *connection);
 void connection_start(struct connection *connection);
 void connection_readable(struct connection *connection);
 void connection_writable(struct connection *connection);
-/** The time of loop_wait_until() has come. */
+/** The time of loop_wait_until() has come, or its turn after loop_yield(). */
 void connection_due(struct connection *connection);
 /** It was in the queue: the verdict is worth another try. */
 void connection_resume(struct connection *connection);
@@ -52,6 +53,12 @@ void connection_resume(struct connection *connection);
 void loop_await(struct connection *connection, bool reading);
 /** @deadline_ms  clock_monotonic_ms() */
 void loop_wait_until(struct connection *connection, int64_t deadline_ms);
+/** Call connection_due() when the others have had their turn. */
+void loop_yield(struct connection *connection);
+/** It has said something. */
+void loop_heard(struct connection *connection);
+/** Close the connection that holds most bytes, if that is another one. False: it is @connection. */
+bool loop_close_largest(const struct connection *connection);
 /** Have the loop call connection_resume(). Any thread. */
 void loop_enqueue(struct connection *connection);
 /** It is gone when this returns. */

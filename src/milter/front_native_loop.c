@@ -22,7 +22,7 @@
 /* A connection as the loop has it. */
 struct member {
 	struct connection connection;   /* first, so that one leads to the other */
-	struct member *previous, *next; /* of the loop */
+	struct member *previous, *next; /* of the loop: the one that was heard last first */
 	struct member *next_queued;     /* of the queue, under its lock */
 	bool started, reading, writing;
 	struct event readable, writable, deadline;
@@ -30,7 +30,7 @@ struct member {
 
 struct loop {
 	struct event_base *base;
-	struct member *members;
+	struct member *members, *last;
 	atomic_size_t n_members; /* handed over ones included */
 	atomic_bool ending;
 	int wake_fd;
@@ -131,6 +131,11 @@ void loop_wait_until(struct connection *connection, int64_t deadline_ms)
 	event_add(&member_of(connection)->deadline, &pause);
 }
 
+void loop_yield(struct connection *connection)
+{
+	event_add(&member_of(connection)->deadline, &(struct timeval){0});
+}
+
 static void on_readable(int fd, short what, void *member)
 {
 	(void)fd;
@@ -158,6 +163,29 @@ static void resume(struct member *member)
 	connection_resume(&member->connection);
 }
 
+/* ---- the members, by when they were heard ---- */
+
+static void put_first(struct loop *loop, struct member *member)
+{
+	member->previous = NULL;
+	member->next = loop->members;
+	*(member->next != NULL ? &member->next->previous : &loop->last) = member;
+	loop->members = member;
+	member->connection.last_ms = clock_monotonic_ms();
+}
+
+static void take_out(struct loop *loop, struct member *member)
+{
+	*(member->previous != NULL ? &member->previous->next : &loop->members) = member->next;
+	*(member->next != NULL ? &member->next->previous : &loop->last) = member->previous;
+}
+
+void loop_heard(struct connection *connection)
+{
+	take_out(connection->loop, member_of(connection));
+	put_first(connection->loop, member_of(connection));
+}
+
 /* ---- begin and end of a connection ---- */
 
 /* NULL: out of memory. The loop may be another thread's: it has the member once it has taken it off its queue. */
@@ -179,10 +207,7 @@ static void start(struct loop *loop, struct member *member)
 	event_assign(&member->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, member);
 	event_assign(&member->deadline, loop->base, -1, 0, on_deadline, member);
 	member->started = true;
-	member->next = loop->members;
-	if (member->next != NULL)
-		member->next->previous = member;
-	loop->members = member;
+	put_first(loop, member);
 	connection_start(&member->connection);
 }
 
@@ -191,12 +216,7 @@ static void leave_loop(struct loop *loop, struct member *member)
 	event_del(&member->readable);
 	event_del(&member->writable);
 	event_del(&member->deadline);
-	if (member->previous != NULL)
-		member->previous->next = member->next;
-	else
-		loop->members = member->next;
-	if (member->next != NULL)
-		member->next->previous = member->previous;
+	take_out(loop, member);
 }
 
 static void member_close(struct member *member)
@@ -215,6 +235,32 @@ static void member_close(struct member *member)
 void loop_close(struct connection *connection)
 {
 	member_close(member_of(connection));
+}
+
+bool loop_close_largest(const struct connection *connection)
+{
+	const struct connection *largest = connection;
+	for (struct member *member = connection->loop->members; member != NULL; member = member->next) {
+		const struct connection *other = &member->connection;
+		if (other->input.capacity + other->output.capacity > largest->input.capacity + largest->output.capacity)
+			largest = other;
+	}
+	if (largest == connection)
+		return false;
+	member_close(member_of((struct connection *)(uintptr_t)largest));
+	return true;
+}
+
+/* The one that has been silent for longest, if that is long enough; NULL: none. A parked one has a deadline of its own.
+ */
+static struct member *longest_silent(const struct loop *loop, int64_t silent_ms)
+{
+	int64_t oldest = clock_monotonic_ms() - silent_ms;
+	for (struct member *member = loop->last; member != NULL && member->connection.last_ms <= oldest;
+		member = member->previous)
+		if (member->connection.talk.state != TALK_ENDING)
+			return member;
+	return NULL;
 }
 
 /* ---- accepting ---- */
@@ -244,7 +290,10 @@ static bool accept_one(struct loop *loop)
 {
 	struct native *native = loop->scratch.native;
 	const int on = 1;
-	if (atomic_load(&native->n_connections) >= native->limits.connections) {
+	bool is_full = atomic_load(&native->n_connections) >= native->limits.connections;
+	/* Whoever holds connections open and says nothing shall not keep others out. */
+	struct member *silent = is_full ? longest_silent(loop, native->limits.silent_ms) : NULL;
+	if (is_full && silent == NULL) {
 		pause_accepting(loop, "too many connections");
 		return false;
 	}
@@ -256,6 +305,13 @@ static bool accept_one(struct loop *loop)
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
 			pause_accepting(loop, strerror(errno));
 		return false;
+	}
+	if (silent != NULL) {
+		if (native_may_tell(&native->told_full))
+			log_warning("%zu connections of the MTA are open: closing those that have been silent for "
+				    "longest",
+				native->limits.connections);
+		member_close(silent);
 	}
 	if (native->is_tcp)
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -283,7 +339,8 @@ static void on_acceptable(int fd, short what, void *context)
 		;
 }
 
-/* Closed, since whoever connected would wait for nothing: now it is refused at once, and the next start has the place. */
+/* Closed, since whoever connected would wait for nothing: now it is refused at once, and the next start has the place.
+ */
 static void stop_accepting(struct loop *loop)
 {
 	event_del(&loop->acceptable);
@@ -330,13 +387,9 @@ static void on_sweep(int fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	const struct loop *loop = context;
-	int64_t oldest = clock_monotonic_ms() - loop->scratch.native->limits.idle_ms;
-	for (struct member *member = loop->members, *next; member != NULL; member = next) {
-		next = member->next;
-		/* A parked one has a deadline of its own. */
-		if (member->connection.last_ms < oldest && member->connection.talk.state != TALK_ENDING)
-			member_close(member);
-	}
+	struct member *silent;
+	while ((silent = longest_silent(loop, loop->scratch.native->limits.idle_ms)) != NULL)
+		member_close(silent);
 }
 
 static struct event_base *base_new(void)
@@ -358,6 +411,7 @@ struct loop *loop_new(struct native *native)
 		return NULL;
 	struct timeval pause = timeval_of(native->limits.idle_ms / 8 + 1);
 	loop->scratch.native = native;
+	loop->scratch.pool.limit = native->limits.buffer_bytes;
 	loop->queue_end = &loop->queue;
 	loop->base = base_new();
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -5,9 +5,6 @@
 #include "base/log.h"
 #include "milter/effects.h"
 
-/* Replies that pile up before the MTA gets some: whoever sends message after message without reading costs no more. */
-#define OUT_MAX ((size_t)256 * 1024)
-
 /* effects_apply() gives no longer text of a reply. */
 #define REPLY_TEXT_MAX 980
 
@@ -267,6 +264,7 @@ static void tell_session(struct talk *talk, const struct wire_command *command)
 static enum talk_step obey(struct talk *talk, const struct wire_command *command, struct wire_out *out)
 {
 	enum talk_step step = TALK_GOES_ON;
+	const char *why;
 	if (!may_come(talk->state, command->code))
 		return end_because(talk, "a command that may not come now");
 	switch (command->code) {
@@ -277,9 +275,8 @@ static enum talk_step obey(struct talk *talk, const struct wire_command *command
 	case WIRE_QUIT_NC:
 		return quit(talk, command->code == WIRE_QUIT_NC);
 	case WIRE_MACROS:
-		return wire_macros_set(&talk->macros, command->stage, command->text)
-			       ? TALK_GOES_ON
-			       : end_because(talk, "out of memory");
+		why = wire_macros_set(&talk->macros, command->stage, command->text);
+		return why == NULL ? TALK_GOES_ON : end_because(talk, why);
 	case WIRE_END:
 		if (command->text.n > 0)
 			session_body(talk->session, command->text);
@@ -314,7 +311,7 @@ static enum talk_step obey(struct talk *talk, const struct wire_command *command
 enum talk_step talk_take(struct talk *talk, struct str *bytes, struct wire_out *out)
 {
 	struct wire_command command;
-	while (out->n < OUT_MAX) {
+	while (out->n == 0) {
 		const char *why = NULL;
 		switch (wire_read(&talk->reader, bytes, &command, &why)) {
 		case WIRE_INCOMPLETE:
@@ -331,5 +328,5 @@ enum talk_step talk_take(struct talk *talk, struct str *bytes, struct wire_out *
 		if (step != TALK_GOES_ON)
 			return step;
 	}
-	return TALK_FULL;
+	return TALK_YIELDS;
 }

@@ -42,7 +42,7 @@ enum talk_step {
 	TALK_READS,   /* all bytes are used up, or the rest is not a whole command yet */
 	TALK_GOES_ON, /* talk_take() again */
 	TALK_WAITS,   /* call talk_resume() after wake(), at the latest at talk_deadline() */
-	TALK_FULL,    /* send what is in @out, then talk_take() again */
+	TALK_YIELDS,  /* send what is in @out, let others have their turn, then talk_take() again */
 	TALK_ENDS     /* send what is in @out and close */
 };
 
@@ -51,7 +51,11 @@ void talk_init(struct talk *talk, struct service *service, void (*wake)(void *co
 /** Drops a message under way; no wake() after this returns. */
 void talk_finish(struct talk *talk);
 
-/** Use up what can be used of *@bytes. Not while a verdict is waited for. */
+/**
+ * Use up what can be used of *@bytes, up to a command that is answered: an MTA waits for the answer, and whoever has
+ * sent more behind it (a MAIL begins look-ups, an end is judged) shall not keep others from their turn meanwhile.
+ * Not while a verdict is waited for.
+ */
 enum talk_step talk_take(struct talk *talk, struct str *bytes, struct wire_out *out);
 /** Try again to get the verdict: TALK_GOES_ON when it is in @out. */
 enum talk_step talk_resume(struct talk *talk, struct wire_out *out);

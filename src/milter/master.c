@@ -278,9 +278,11 @@ static void worker_failed(struct master *master, const struct child *child, int 
 		master->delay = 0;
 	if (child->ready && master->delay > MAX_SERVED_DELAY_MS)
 		master->delay = MAX_SERVED_DELAY_MS;
-	master->start_at = now + master->delay;
+	/* Who asked for a reload meanwhile has perhaps mended what this one has met. */
+	int64_t pause = master->reload_again ? 0 : master->delay;
+	master->start_at = now + pause;
 	log_error("worker %d %s: the next one starts in %.1f s", (int)child->pid, how_it_ended(status, text),
-		(double)master->delay / 1000);
+		(double)pause / 1000);
 	master->delay = master->delay == 0 ? FIRST_DELAY_MS : master->delay * 2;
 	if (master->delay > MAX_DELAY_MS)
 		master->delay = MAX_DELAY_MS;

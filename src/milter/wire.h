@@ -20,8 +20,10 @@
  * KiB).
  */
 #define WIRE_PACKET_MAX ((size_t)5 * 1024 * 1024)
-/** A set of macros is kept for as long as its connection: it gets less. */
+/** Nobody sends so many macros at a time. */
 #define WIRE_MACROS_MAX ((size_t)64 * 1024)
+/** The value of a macro that is read; it is kept for as long as its connection. */
+#define WIRE_MACRO_VALUE_MAX ((size_t)1000)
 
 /* ---- commands ---- */
 
@@ -153,8 +155,11 @@ struct wire_macros {
 };
 
 void wire_macros_finish(struct wire_macros *macros);
-/** Takes the place of the former set of that stage; one without any macro changes nothing. False: out of memory. */
-bool wire_macros_set(struct wire_macros *macros, enum wire_stage stage, struct str pairs);
+/**
+ * Takes the place of the former set of that stage; one without any macro changes nothing. Of @pairs only the macros
+ * that we ask for are kept, so that a look-up costs the same whatever else was sent. NULL, or why not (static).
+ */
+const char *wire_macros_set(struct wire_macros *macros, enum wire_stage stage, struct str pairs);
 /** Forget the sets of @first and of what comes after it. */
 void wire_macros_clear(struct wire_macros *macros, enum wire_stage first);
 /** Of the latest stage that has it; "i" and "{i}" are the same. p is NULL when there is none. */

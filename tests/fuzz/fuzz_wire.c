@@ -81,7 +81,7 @@ static bool converse(struct talk *talk, struct str *bytes)
 {
 	struct wire_out out = {0};
 	enum talk_step step = TALK_GOES_ON;
-	while (step == TALK_GOES_ON || step == TALK_FULL) {
+	while (step == TALK_GOES_ON || step == TALK_YIELDS) {
 		out.n = 0;
 		step = talk_take(talk, bytes, &out);
 		check_replies(&out);

@@ -91,7 +91,7 @@ class Daemon:
     def log(self):
         if not os.path.exists(self.log_path):
             return ""
-        with open(self.log_path) as file:
+        with open(self.log_path, errors="backslashreplace") as file:
             return file.read()
 
     def wait_log(self, text, seconds=10.0):

@@ -11,6 +11,7 @@
 
 #include "fake_auth.h"
 #include "milter/front_native.h"
+#include "milter/front_native_talk.h"
 #include "milter/service.h"
 #include "test.h"
 
@@ -60,7 +61,6 @@ static void tear_down(struct fixture *fixture)
 		loop_free(fixture->loops[i]);
 	assert_int_equal(service_load(fixture->native.service).sessions, 0);
 	assert_int_equal(fixture->native.n_connections, 0);
-	assert_int_equal(fixture->native.n_buffered, 0);
 	assert_int_equal(fake_auth_live(), 0);
 	if (fixture->native.listener >= 0)
 		close(fixture->native.listener);
@@ -99,7 +99,8 @@ static void test_connections_over_the_limit_wait(void **state)
 	(void)state;
 	struct fixture fixture;
 	int fds[4];
-	set_up(&fixture, (struct native_limits){.connections = 3, .buffer_bytes = 1 << 20, .idle_ms = 60000});
+	set_up(&fixture, (struct native_limits){
+				 .connections = 3, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
 	for (size_t i = 0; i < COUNT(fds); i++)
 		fds[i] = connect_to(&fixture);
 	for (size_t i = 0; i < 3; i++)
@@ -137,7 +138,8 @@ static void test_each_loop_gets_its_share(void **state)
 	(void)state;
 	struct fixture fixture;
 	int fds[64];
-	set_up(&fixture, (struct native_limits){.connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000});
+	set_up(&fixture, (struct native_limits){
+				 .connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
 	for (size_t i = 0; i < COUNT(fds); i++) {
 		fds[i] = connect_to(&fixture);
 		assert_true(is_answered(fds[i]));
@@ -150,11 +152,122 @@ static void test_each_loop_gets_its_share(void **state)
 		close(fds[i]);
 }
 
+static void say(int fd, const void *bytes, size_t n)
+{
+	assert_int_equal(write(fd, bytes, n), n);
+}
+
+static void speak(int fd)
+{
+	say(fd, "\0\0\0\1A", 5);
+}
+
+/* Where all places are taken the one that has been silent for longest loses its own; half a command is silence. */
+static void test_silent_ones_make_room(void **state)
+{
+	(void)state;
+	struct fixture fixture;
+	int fds[6];
+	set_up(&fixture,
+		(struct native_limits){.connections = 4, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 400});
+	for (size_t i = 0; i < 4; i++)
+		fds[i] = connect_to(&fixture);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(is_answered(fds[i]));
+	for (unsigned i = 0; i < 12; i++) {
+		usleep(50000);
+		speak(fds[0]);
+		say(fds[2], "\0", i < 3);
+	}
+	/* The loop that accepts has 0 and 2. */
+	fds[4] = connect_to(&fixture);
+	assert_true(is_answered(fds[4]));
+	assert_true(is_closed(fds[2], 0));
+	/* Nobody else has been silent for so long there. */
+	speak(fds[0]);
+	fds[5] = connect_to(&fixture);
+	assert_false(hears(fds[5], 200));
+	assert_false(hears(fds[0], 0) || hears(fds[1], 0) || hears(fds[3], 0) || hears(fds[4], 0));
+	for (size_t i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	tear_down(&fixture);
+}
+
+static void send_part(int fd, size_t n)
+{
+	static char part[900000];
+	for (size_t sent = 0, more; sent < n; sent += more) {
+		more = n - sent < 8000 ? n - sent : 8000;
+		say(fd, part + sent, more);
+	}
+	usleep(50000);
+}
+
+/* What is announced costs nothing; where there is no more room who holds most gives way to who needs a little. */
+static void test_the_largest_gives_way(void **state)
+{
+	(void)state;
+	static const char head[] = {0, 0x50, 0, 0, 'L'};
+	struct fixture fixture;
+	int fds[20];
+	set_up(&fixture, (struct native_limits){
+				 .connections = 100, .buffer_bytes = 3000000, .idle_ms = 60000, .silent_ms = 60000});
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		fds[i] = connect_to(&fixture);
+		assert_true(is_answered(fds[i]));
+		say(fds[i], head, sizeof(head));
+		send_part(fds[i], 20000);
+	}
+	/* All even ones are of one loop. */
+	send_part(fds[2], 900000);
+	assert_false(hears(fds[2], 0));
+	for (size_t i = 4; i < COUNT(fds) && !hears(fds[2], 0); i += 2)
+		send_part(fds[i], 400000);
+	for (size_t i = 0; i < COUNT(fds); i++)
+		assert_int_equal(hears(fds[i], 0), i == 2);
+	assert_true(is_closed(fds[2], 0));
+	for (size_t i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	tear_down(&fixture);
+}
+
+static void no_wake(void *context)
+{
+	(void)context;
+}
+
+/* Behind a command that is answered others have their turn first, for each such command may cost much. */
+static void test_a_turn_ends_with_an_answer(void **state)
+{
+	(void)state;
+	static const char twice[] = "\0\0\0\5M<a>\0\0\0\0\5M<a>\0";
+	struct service *service = service_new(NULL);
+	struct talk talk;
+	struct wire_out out = {0};
+	struct str bytes = str_from(offer, sizeof(offer) - 1);
+	service_publish(service, runtime_new(), true);
+	talk_init(&talk, service, no_wake, NULL);
+	assert_int_equal(talk_take(&talk, &bytes, &out), TALK_YIELDS);
+	bytes = str_from(twice, sizeof(twice) - 1);
+	for (size_t left = 9; bytes.n > 0; left -= 9) {
+		out.n = 0;
+		assert_int_equal(talk_take(&talk, &bytes, &out), TALK_YIELDS);
+		assert_int_equal(bytes.n, left);
+		assert_memory_equal(out.p, "\0\0\0\1c", out.n);
+	}
+	out.n = 0;
+	assert_int_equal(talk_take(&talk, &bytes, &out), TALK_READS);
+	talk_finish(&talk);
+	wire_out_finish(&out);
+	service_free(service);
+}
+
 static void test_stopped_ones_leave_connections_to_others(void **state)
 {
 	(void)state;
 	struct fixture fixture;
-	set_up(&fixture, (struct native_limits){.connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000});
+	set_up(&fixture, (struct native_limits){
+				 .connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
 	int before = connect_to(&fixture), other = dup(fixture.native.listener);
 	assert_true(is_answered(before));
 	atomic_store(&fixture.native.stopping, true);
@@ -170,8 +283,7 @@ static void test_stopped_ones_leave_connections_to_others(void **state)
 	/* Where there is none nobody can even connect. */
 	close(other);
 	int refused = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(
-		connect(refused, (const struct sockaddr *)&fixture.address, fixture.address_size), -1);
+	assert_int_equal(connect(refused, (const struct sockaddr *)&fixture.address, fixture.address_size), -1);
 	close(refused);
 	close(after);
 	close(before);
@@ -184,6 +296,9 @@ int main(void)
 		cmocka_unit_test(test_connections_over_the_limit_wait),
 		cmocka_unit_test(test_idle_connections_are_closed),
 		cmocka_unit_test(test_each_loop_gets_its_share),
+		cmocka_unit_test(test_silent_ones_make_room),
+		cmocka_unit_test(test_the_largest_gives_way),
+		cmocka_unit_test(test_a_turn_ends_with_an_answer),
 		cmocka_unit_test(test_stopped_ones_leave_connections_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+#include "base/buf.h"
 #include "milter/wire.h"
 
 #include "test.h"
@@ -275,35 +276,65 @@ static void check_macro(const struct wire_macros *macros, const char *name, cons
 		check_str(name, value, wanted);
 }
 
+static void set_macros(struct wire_macros *macros, enum wire_stage stage, struct str pairs)
+{
+	assert_null(wire_macros_set(macros, stage, pairs));
+}
+
+/* However long and however many: what is kept of them is bounded, and a look-up is as fast as ever. */
+static void test_large_macros(void **state)
+{
+	(void)state;
+	struct wire_macros macros = {0};
+	struct arena *arena = arena_new(0);
+	struct buf pairs = buf_in(arena);
+	for (unsigned i = 0; i < 10000; i++)
+		buf_add(&pairs, STR("{x}\0y\0"));
+	buf_add(&pairs, STR("{i}\0"));
+	for (size_t i = 0; i < WIRE_MACRO_VALUE_MAX; i++)
+		buf_add_char(&pairs, 'v');
+	buf_add_char(&pairs, '\0');
+	set_macros(&macros, STAGE_MAIL, buf_str(&pairs));
+	assert_int_equal(wire_macros_get(&macros, "i").n, WIRE_MACRO_VALUE_MAX);
+	assert_true(macros.sets[STAGE_MAIL].capacity < 2 * WIRE_MACRO_VALUE_MAX);
+	pairs.n--;
+	buf_add(&pairs, STR("v\0"));
+	assert_string_equal(wire_macros_set(&macros, STAGE_MAIL, buf_str(&pairs)), "a macro that is too long");
+	wire_macros_finish(&macros);
+	arena_free(arena);
+}
+
 static void test_macros(void **state)
 {
 	(void)state;
 	struct wire_macros macros = {0};
 	check_macro(&macros, "i", NULL);
-	assert_true(wire_macros_set(&macros, STAGE_CONNECT, STR("j\0one\0{x}\0braces\0{name}\0n\0")));
+	set_macros(&macros, STAGE_CONNECT, STR("j\0one\0{i}\0braces\0{auth_authen}\0n\0{x}\0other\0j\0again\0"));
 	check_macro(&macros, "j", "one");
 	check_macro(&macros, "{j}", "one");
-	check_macro(&macros, "x", "braces");
-	check_macro(&macros, "{name}", "n");
-	check_macro(&macros, "name", NULL);
+	check_macro(&macros, "i", "braces");
+	check_macro(&macros, "{auth_authen}", "n");
+	check_macro(&macros, "auth_authen", NULL);
 	check_macro(&macros, "one", NULL);
+	/* Nobody asks for it: it is not kept. */
+	check_macro(&macros, "{x}", NULL);
 	/* The latest stage counts, and in it the latest set alone. */
-	assert_true(wire_macros_set(&macros, STAGE_RCPT, STR("j\0two\0i\0id\0")));
-	assert_true(wire_macros_set(&macros, STAGE_MAIL, STR("j\0three\0")));
+	set_macros(&macros, STAGE_RCPT, STR("j\0two\0i\0id\0"));
+	set_macros(&macros, STAGE_MAIL, STR("j\0three\0"));
 	check_macro(&macros, "j", "two");
-	assert_true(wire_macros_set(&macros, STAGE_RCPT, STR("i\0\0")));
+	set_macros(&macros, STAGE_RCPT, STR("i\0\0"));
 	check_macro(&macros, "j", "three");
 	check_macro(&macros, "i", "");
 	/* Without any macro, with half of one, of no stage. */
-	assert_true(wire_macros_set(&macros, STAGE_RCPT, STR("")));
-	assert_true(wire_macros_set(&macros, STAGE_RCPT, STR("i")));
-	assert_true(wire_macros_set(&macros, N_WIRE_STAGES, STR("i\0no\0")));
+	set_macros(&macros, STAGE_RCPT, STR(""));
+	set_macros(&macros, STAGE_RCPT, STR("i"));
+	set_macros(&macros, N_WIRE_STAGES, STR("i\0no\0"));
 	check_macro(&macros, "i", "");
-	assert_true(wire_macros_set(&macros, STAGE_END, STR("i\0last\0j\0cut")));
+	set_macros(&macros, STAGE_END, STR("i\0last\0j\0cut"));
 	check_macro(&macros, "i", "last");
 	check_macro(&macros, "j", "three");
 	wire_macros_clear(&macros, STAGE_MAIL);
-	check_macro(&macros, "i", NULL);
+	check_macro(&macros, "i", "braces");
 	check_macro(&macros, "j", "one");
 	wire_macros_finish(&macros);
 }
@@ -352,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_macros),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_large_macros),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
