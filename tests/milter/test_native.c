@@ -11,7 +11,6 @@
 
 #include "fake_auth.h"
 #include "milter/front_native.h"
-#include "milter/front_native_talk.h"
 #include "milter/service.h"
 #include "test.h"
 
@@ -231,37 +230,6 @@ static void test_the_largest_gives_way(void **state)
 	tear_down(&fixture);
 }
 
-static void no_wake(void *context)
-{
-	(void)context;
-}
-
-/* Behind a command that is answered others have their turn first, for each such command may cost much. */
-static void test_a_turn_ends_with_an_answer(void **state)
-{
-	(void)state;
-	static const char twice[] = "\0\0\0\5M<a>\0\0\0\0\5M<a>\0";
-	struct service *service = service_new(NULL);
-	struct talk talk;
-	struct wire_out out = {0};
-	struct str bytes = str_from(offer, sizeof(offer) - 1);
-	service_publish(service, runtime_new(), true);
-	talk_init(&talk, service, no_wake, NULL);
-	assert_int_equal(talk_take(&talk, &bytes, &out), TALK_YIELDS);
-	bytes = str_from(twice, sizeof(twice) - 1);
-	for (size_t left = 9; bytes.n > 0; left -= 9) {
-		out.n = 0;
-		assert_int_equal(talk_take(&talk, &bytes, &out), TALK_YIELDS);
-		assert_int_equal(bytes.n, left);
-		assert_memory_equal(out.p, "\0\0\0\1c", out.n);
-	}
-	out.n = 0;
-	assert_int_equal(talk_take(&talk, &bytes, &out), TALK_READS);
-	talk_finish(&talk);
-	wire_out_finish(&out);
-	service_free(service);
-}
-
 static void test_stopped_ones_leave_connections_to_others(void **state)
 {
 	(void)state;
@@ -298,7 +266,6 @@ int main(void)
 		cmocka_unit_test(test_each_loop_gets_its_share),
 		cmocka_unit_test(test_silent_ones_make_room),
 		cmocka_unit_test(test_the_largest_gives_way),
-		cmocka_unit_test(test_a_turn_ends_with_an_answer),
 		cmocka_unit_test(test_stopped_ones_leave_connections_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
