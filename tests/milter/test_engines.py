@@ -462,10 +462,10 @@ class Limits(Both):
                     pass
             wait_for(lambda: "unfinished packets" in self.daemons["native"].log())
             if not self.is_sanitized("native"):
-                self.assertLess(self.resident("native") - before, 350)
+                self.assertLess(self.resident("native") - before, 120)
             closed = select.select(clients, [], [], 1)[0]
             closed = [client for client in closed if not self.still_open(client)]
-            self.assertTrue(100 < len(closed) < 200, len(closed))
+            self.assertTrue(320 < len(closed) < 380, len(closed))    # 64 MiB, by doubling
             self.assertTrue(split(exchange(self.daemons["native"].path, [offer(6), connect(), *message(2), QUIT])))
         finally:
             for client in clients:
