@@ -275,22 +275,21 @@ static const char *parse_addr_spec(struct arena *arena, struct span span, struct
 	return parse_local_part(arena, span_part(span, 0, at), &ret_address->local_part);
 }
 
-/* obs-route: "@a.example,@b.example:"; at least one domain. RFC 5322 section 4.4 */
+/*
+ * obs-route: "@a.example,@b.example:", without empty elements: there are readers that end the address at the comma of
+ * one. RFC 5322 section 4.4
+ */
 static const char *parse_route(struct arena *arena, struct span span)
 {
-	bool any = false;
-	for (size_t from = 0, to; from < span.n; from = to + 1) {
+	for (size_t from = 0, to; from <= span.n; from = to + 1) {
 		struct str domain;
 		to = find_special(span, from, ',');
-		if (to == from)
-			continue;
-		if (span.tokens[from].special != '@')
+		if (to == from || span.tokens[from].special != '@')
 			return "bad route";
 		if (parse_domain(arena, span_part(span, from + 1, to), &domain) != NULL)
 			return "bad domain in a route";
-		any = true;
 	}
-	return any ? NULL : "bad route";
+	return NULL;
 }
 
 static const char *parse_angle_inside(struct arena *arena, struct span span, struct address *ret_address)
@@ -306,41 +305,56 @@ static const char *parse_angle_inside(struct arena *arena, struct span span, str
 	return parse_addr_spec(arena, span_part(span, colon + 1, span.n), ret_address);
 }
 
-/* "bob@x.example <bob@x.example>": which address a reader takes makes no difference where the domains are equal. */
-static bool phrase_domain_is(struct arena *arena, struct span phrase, size_t at, struct str domain)
+/*
+ * "bob@x.example <bob@x.example>", perhaps with words before it: which address a reader takes makes no difference where
+ * the domains are equal. It has to end the phrase, since there are readers that make one domain of "bob@x.co m", and
+ * everything has to be plain words, since others decode or unquote what else stands there and look again.
+ */
+static bool ends_in_address_of(struct arena *arena, struct span phrase, size_t at, struct str domain)
 {
 	struct buf text = buf_in(arena);
 	struct str found;
-	size_t end = at + 1;
-	while (end < phrase.n && !phrase.tokens[end].behind_space &&
-		(phrase.tokens[end].kind == TOKEN_WORD || phrase.tokens[end].special == '.'))
-		buf_add(&text, phrase.tokens[end++].text);
+	for (size_t i = 0; i < phrase.n; i++) {
+		const struct token *token = &phrase.tokens[i];
+		bool is_plain = token->kind == TOKEN_WORD && memmem(token->text.p, token->text.n, "=?", 2) == NULL;
+		if (!is_plain && token->special != '.' && i != at)
+			return false;
+		if (token->behind_space && i >= at)
+			return false;
+		if (i > at)
+			buf_add(&text, token->text);
+	}
 	struct str name = buf_str(&text);
 	if (str_ends(name, STR("'"))) /* 'bob@x.example' <bob@x.example> */
 		name.n--;
-	return end > at + 1 && at > 0 && phrase.tokens[at - 1].kind != TOKEN_SPECIAL &&
-	       !phrase.tokens[at].behind_space && domain_normalize(arena, name, &found) && str_eq(found, domain);
+	return at > 0 && phrase.tokens[at - 1].kind == TOKEN_WORD && domain_normalize(arena, name, &found) &&
+	       str_eq(found, domain);
 }
 
 /*
  * A display name: words and dots (obs-phrase), and what is frequent and harmless without quotes: brackets in
- * pairs, and addresses of @domain. Empty @domain: the name of a group, without addresses.
+ * pairs, and an address of @domain. Empty @domain: the name of a group, without addresses. Not both, nor an address in
+ * quotes beside brackets: there are readers for whom an element ends at a bracket.
  */
 static const char *check_phrase(struct arena *arena, struct span phrase, struct str domain)
 {
-	bool in_brackets = false;
+	bool in_brackets = false, has_brackets = false, has_at = false;
 	for (size_t i = 0; i < phrase.n; i++) {
 		const struct token *token = &phrase.tokens[i];
+		has_at |= str_index(token->text, '@') >= 0;
 		if (token->kind != TOKEN_SPECIAL || token->special == '.')
 			continue;
-		if (token->special == '@' && !phrase_domain_is(arena, phrase, i, domain))
+		if (token->special == '@' && !ends_in_address_of(arena, phrase, i, domain))
 			return "another address in a display name";
 		if (token->special == '@')
 			continue;
 		if (token->special != (in_brackets ? ']' : '['))
 			return "special character in a display name";
 		in_brackets = !in_brackets;
+		has_brackets = true;
 	}
+	if (has_brackets && has_at)
+		return "address beside brackets in a display name";
 	return in_brackets ? "special character in a display name" : NULL;
 }
 
