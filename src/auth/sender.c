@@ -33,8 +33,8 @@ static const struct address *named_sender(struct arena *arena, const struct auth
 			break;
 		if (field == NULL)
 			continue;
-		if (address_list_parse(arena, address_text(arena, field->value), &addresses, &n, &reason) ==
-			ADDRESS_LIST_OK)
+		if (address_list_is_read(
+			    address_list_parse(arena, address_text(arena, field->value), &addresses, &n, &reason)))
 			return &addresses[0];
 		*ret_why = arena_printf(arena, "no usable address in the field %.*s", STR_ARG(name));
 		return NULL;

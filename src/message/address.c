@@ -36,6 +36,7 @@ struct parser {
 	size_t n_addresses, addresses_capacity;
 	const char *error; /* the first */
 	bool strict;       /* a path: neither white space nor comments */
+	bool lax;          /* an address was, see ADDRESS_LIST_LAX */
 };
 
 static void note_error(struct parser *parser, const char *error)
@@ -333,15 +334,13 @@ static bool ends_in_address_of(struct arena *arena, struct span phrase, size_t a
 
 /*
  * A display name: words and dots (obs-phrase), and what is frequent and harmless without quotes: brackets in
- * pairs, and an address of @domain. Empty @domain: the name of a group, without addresses. Not both, nor an address in
- * quotes beside brackets: there are readers for whom an element ends at a bracket.
+ * pairs, and an address of @domain. Empty @domain: the name of a group, without addresses.
  */
 static const char *check_phrase(struct arena *arena, struct span phrase, struct str domain)
 {
-	bool in_brackets = false, has_brackets = false, has_at = false;
+	bool in_brackets = false;
 	for (size_t i = 0; i < phrase.n; i++) {
 		const struct token *token = &phrase.tokens[i];
-		has_at |= str_index(token->text, '@') >= 0;
 		if (token->kind != TOKEN_SPECIAL || token->special == '.')
 			continue;
 		if (token->special == '@' && !ends_in_address_of(arena, phrase, i, domain))
@@ -351,10 +350,7 @@ static const char *check_phrase(struct arena *arena, struct span phrase, struct 
 		if (token->special != (in_brackets ? ']' : '['))
 			return "special character in a display name";
 		in_brackets = !in_brackets;
-		has_brackets = true;
 	}
-	if (has_brackets && has_at)
-		return "address beside brackets in a display name";
 	return in_brackets ? "special character in a display name" : NULL;
 }
 
@@ -379,10 +375,32 @@ static const char *check_group_name(struct arena *arena, struct span name)
 	return name.n > 0 ? check_phrase(arena, name, STR("")) : "group without name";
 }
 
+/*
+ * Brackets, a dot where a word has to stand, an address as display name. Not "Joe Q. <joe@x.example>", which all
+ * readers know, nor a route, whose '@' are its own.
+ */
+static bool is_lax(struct span span)
+{
+	bool behind_dot = false, behind_special = true;
+	size_t n_at = 0;
+	for (size_t i = 0; i < span.n; i++) {
+		char special = span.tokens[i].special;
+		if (special == '[' || special == ']' || (special == '.' && behind_special))
+			return true;
+		if (behind_dot && special != '\0' && special != '<')
+			return true;
+		n_at += special == '@';
+		behind_dot = special == '.';
+		behind_special = special != '\0';
+	}
+	return behind_dot || (n_at > 1 && find_special(span, 0, ':') == span.n);
+}
+
 static void add_mailbox(struct parser *parser)
 {
 	struct address address = {0};
-	const char *error = parse_mailbox(parser->arena, (struct span){parser->tokens, parser->n}, &address);
+	struct span span = {parser->tokens, parser->n};
+	const char *error = parse_mailbox(parser->arena, span, &address);
 	if (error == NULL && parser->n_addresses == ADDRESSES_MAX)
 		error = "too many addresses";
 	if (error != NULL) {
@@ -391,6 +409,7 @@ static void add_mailbox(struct parser *parser)
 	}
 	parser->addresses = arena_grow(parser->arena, parser->addresses, &parser->addresses_capacity,
 		parser->n_addresses + 1, sizeof(address));
+	parser->lax = parser->lax || is_lax(span);
 	parser->addresses[parser->n_addresses++] = address;
 }
 
@@ -445,7 +464,9 @@ enum address_list_outcome address_list_parse(
 	*ret_reason = parser.error;
 	if (parser.error != NULL)
 		return ADDRESS_LIST_MALFORMED;
-	return parser.n_addresses > 0 ? ADDRESS_LIST_OK : ADDRESS_LIST_EMPTY;
+	if (parser.n_addresses == 0)
+		return ADDRESS_LIST_EMPTY;
+	return parser.lax ? ADDRESS_LIST_LAX : ADDRESS_LIST_OK;
 }
 
 bool address_parse_path(struct arena *arena, struct str path, struct address *ret_address)

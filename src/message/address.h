@@ -16,7 +16,8 @@ struct address {
 	struct str domain;     /* canonical (base/domain.h) */
 };
 
-enum address_list_outcome { ADDRESS_LIST_OK, ADDRESS_LIST_EMPTY, ADDRESS_LIST_MALFORMED };
+/* LAX: read, though not to the letter of RFC 5322 section 3: brackets, odd dots, an address as display name. */
+enum address_list_outcome { ADDRESS_LIST_OK, ADDRESS_LIST_LAX, ADDRESS_LIST_EMPTY, ADDRESS_LIST_MALFORMED };
 
 /**
  * Parse an address-list (From, To, Reply-To ...; RFC 5322 section 3.4).
@@ -28,6 +29,12 @@ enum address_list_outcome { ADDRESS_LIST_OK, ADDRESS_LIST_EMPTY, ADDRESS_LIST_MA
  */
 enum address_list_outcome address_list_parse(
 	struct arena *arena, struct str value, struct address **ret_addresses, size_t *ret_n, const char **ret_reason);
+
+/** Are there addresses, and nothing but addresses? */
+static inline bool address_list_is_read(enum address_list_outcome outcome)
+{
+	return outcome == ADDRESS_LIST_OK || outcome == ADDRESS_LIST_LAX;
+}
 
 /** One reverse-path as MAIL FROM gives it, with or without angle brackets; the null path and bad syntax: false. */
 bool address_parse_path(struct arena *arena, struct str path, struct address *ret_address);

@@ -84,10 +84,18 @@ static void add_field(struct collector *collector, struct str value)
 	enum address_list_outcome outcome = address_list_parse(collector->arena, value, &addresses, &n, &reason);
 	for (size_t i = 0; i < n; i++)
 		add_address(collector, &addresses[i]);
-	if (outcome != ADDRESS_LIST_MALFORMED)
+	if (outcome != ADDRESS_LIST_MALFORMED && outcome != ADDRESS_LIST_LAX)
 		return;
-	note_malformed(collector->author, reason);
+	/*
+	 * What is not to the letter of the grammar ends early for some readers, and they look for an address in what
+	 * is left: in quotes and comments.
+	 */
+	size_t n_read = collector->author->n_domains;
 	salvage_domains(collector, value);
+	if (outcome == ADDRESS_LIST_MALFORMED)
+		note_malformed(collector->author, reason);
+	else if (collector->author->n_domains > n_read)
+		note_malformed(collector->author, "another address in quotes or a comment");
 }
 
 void author_find(struct arena *arena, const struct headers *headers, struct author *ret_author)

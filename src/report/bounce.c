@@ -83,8 +83,8 @@ static void find_verp(struct reading *reading, const struct headers *headers)
 		struct address *addresses;
 		const char *reason;
 		size_t n;
-		if (address_list_parse(reading->arena, field(headers, names[i]), &addresses, &n, &reason) !=
-			ADDRESS_LIST_OK)
+		if (!address_list_is_read(
+			    address_list_parse(reading->arena, field(headers, names[i]), &addresses, &n, &reason)))
 			continue;
 		for (size_t j = 0; j < n; j++)
 			if (take_verp(reading, arena_printf(reading->arena, "%.*s@%.*s",

@@ -257,8 +257,22 @@ static const struct row display_rows[] = {
 		"another address in a display name"),
 	MALFORMED("\"b\"@example.com <c@example.com>", "example.com", "another address in a display name"),
 	/* Brackets end an element for Python's email. */
-	MALFORMED("\"a@victim.example\"[] <c@example.com>", "victim.example example.com",
-		"address beside brackets in a display name"),
+	MALFORMED("\"a@victim.example\"[] <c@example.com>", "example.com victim.example",
+		"another address in quotes or a comment"),
+	/* Neither to the letter nor without a second address: readers that give up look for one in quotes and comments.
+	 */
+	MALFORMED(".NET \"x,a@victim.example\" <c@example.com>", "example.com victim.example",
+		"another address in quotes or a comment"),
+	MALFORMED("Joe [x] (<a@victim.example>,) <c@example.com>", "example.com victim.example",
+		"another address in quotes or a comment"),
+	MALFORMED("\"a@victim.example\" <c..d@example.com>", "example.com victim.example",
+		"another address in quotes or a comment"),
+	MALFORMED("(a@victim.example) <c@example.com.>", "example.com victim.example",
+		"another address in quotes or a comment"),
+	ONE(".NET Team <c@example.com>", "example.com"),
+	ONE("\"c..d@example.com\" <c..d@example.com>", "example.com"),
+	ONE("Joe [x] (a@example.com) <c@example.com>", "example.com"),
+	ONE("\"a@victim.example\" (a@victim.example) <c@example.com>", "example.com"),
 	MALFORMED("[x] a@example.com <c@example.com>", "example.com", "another address in a display name"),
 	MALFORMED("a@ example.com <c@example.com>", "example.com", "another address in a display name"),
 	MALFORMED("@example.com <c@example.com>", "example.com", "another address in a display name"),
@@ -559,8 +573,8 @@ static void test_addresses(void **state)
 		struct address *addresses;
 		size_t n;
 		const char *reason;
-		assert_int_equal(
-			address_list_parse(arena, str_of(rows[i].value), &addresses, &n, &reason), ADDRESS_LIST_OK);
+		assert_true(address_list_is_read(
+			address_list_parse(arena, str_of(rows[i].value), &addresses, &n, &reason)));
 		assert_int_equal(n, 1);
 		assert_true(str_eq(addresses[0].local_part, str_of(rows[i].local_part)));
 	}
@@ -582,6 +596,15 @@ static void test_list_outcomes(void **state)
 	assert_int_equal(n, 2);
 	assert_true(str_eq(addresses[1].domain, STR("y.example")));
 	assert_int_equal(address_list_parse(arena, str_from(NULL, 0), &addresses, &n, &reason), ADDRESS_LIST_EMPTY);
+	static const char *const strict[] = {
+		"a@x.example", "A. \"B\" C. (c) <a.b@x.example>", "<@r.example:a@x.example>"};
+	static const char *const lax[] = {
+		".A <a@x.example>", "[A] <a@x.example>", "<a.@x.example>", "a@x.example.", "a@x.example <a@x.example>"};
+	for (size_t i = 0; i < sizeof(strict) / sizeof(strict[0]); i++)
+		assert_int_equal(
+			address_list_parse(arena, str_of(strict[i]), &addresses, &n, &reason), ADDRESS_LIST_OK);
+	for (size_t i = 0; i < sizeof(lax) / sizeof(lax[0]); i++)
+		assert_int_equal(address_list_parse(arena, str_of(lax[i]), &addresses, &n, &reason), ADDRESS_LIST_LAX);
 	arena_free(arena);
 }
 
