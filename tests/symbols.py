@@ -32,14 +32,19 @@ def symbols(path, *options):
     return {line.split()[-1].split("@")[0] for line in text.splitlines() if line.split()}
 
 
+def libraries(program):
+    """{name: path}"""
+    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return dict(re.findall(r"(\S+) => (\S+)", text))
+
+
 def check(program):
-    wanted, problems = symbols(program, "--undefined-only"), []
-    libraries = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout))
+    wanted, problems, paths = symbols(program, "--undefined-only"), [], libraries(program)
     for library, allowed in ALLOWED.items():
-        if library not in libraries:
+        if library not in paths:
             problems.append("does not use %s: has it another name now?" % library)
             continue
-        taken = wanted & symbols(libraries[library], "--defined-only")
+        taken = wanted & symbols(paths[library], "--defined-only")
         problems += ["%s of %s" % (name, library) for name in sorted(taken - allowed)]
     return problems + ["%s" % name for name in sorted(wanted & FORBIDDEN)]
 
