@@ -49,18 +49,12 @@ bool ip_network_parse(struct str text, struct ip_network *ret_network)
 	struct ip ip;
 	if (!ip_parse(address, &ip))
 		return false;
-	uint64_t width = ip.family == IP_V4 ? 32 : 128, bits = width;
-	if (rest.p != NULL && !str_to_u64(rest, width, &bits)) {
-		/* ::ffff:192.0.2.0/120 was folded to IPv4 above: its prefix counts from the mapped address. */
-		if (ip.family != IP_V4 || str_index(address, ':') < 0 || !str_to_u64(rest, 128, &bits) || bits < 96)
-			return false;
-	}
-	if (ip.family == IP_V4 && str_index(address, ':') >= 0 && rest.p != NULL) {
-		if (bits < 96)
-			return false;
-		bits -= 96;
-	}
-	*ret_network = (struct ip_network){ip, (unsigned)bits};
+	/* ::ffff:192.0.2.0/120 was folded to IPv4: its prefix counts from the mapped address. */
+	bool mapped = ip.family == IP_V4 && str_index(address, ':') >= 0;
+	uint64_t width = ip.family == IP_V4 && !mapped ? 32 : 128, bits = width;
+	if ((rest.p != NULL && !str_to_u64(rest, width, &bits)) || (mapped && bits < 96))
+		return false;
+	*ret_network = (struct ip_network){ip, (unsigned)(mapped ? bits - 96 : bits)};
 	return true;
 }
 

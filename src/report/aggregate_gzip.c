@@ -15,7 +15,6 @@ struct gzip_writer {
 	z_stream stream;
 	unsigned char *out; /* malloc: an arena would keep every size that it has grown through */
 	size_t n, capacity;
-	bool failed;
 };
 
 static void free_writer(void *object)
@@ -29,8 +28,9 @@ struct gzip_writer *gzip_writer_new(struct arena *arena)
 {
 	struct gzip_writer *writer = ARENA_NEW(arena, struct gzip_writer);
 	writer->arena = arena;
-	if (deflateInit2(&writer->stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) !=
-		Z_OK)
+	int status =
+		deflateInit2(&writer->stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY);
+	if (status != Z_OK) /* Not reached: want of memory within zlib */
 		arena_fail(arena);
 	arena_on_reset(arena, free_writer, writer);
 	return writer;
@@ -42,7 +42,7 @@ static void make_room(struct gzip_writer *writer)
 		return;
 	size_t capacity = writer->capacity + writer->capacity / 2 + OUT_STEP;
 	unsigned char *out = realloc(writer->out, capacity);
-	if (out == NULL)
+	if (out == NULL) /* Not reached: want of memory */
 		arena_fail(writer->arena);
 	writer->out = out;
 	writer->capacity = capacity;
@@ -51,7 +51,7 @@ static void make_room(struct gzip_writer *writer)
 static void run(struct gzip_writer *writer, int flush)
 {
 	int status = Z_OK;
-	while (!writer->failed && status == Z_OK) {
+	while (status == Z_OK) {
 		make_room(writer);
 		writer->stream.next_out = writer->out + writer->n;
 		writer->stream.avail_out = (unsigned)OUT_STEP;
@@ -61,7 +61,8 @@ static void run(struct gzip_writer *writer, int flush)
 			return;
 	}
 	/* Z_BUF_ERROR: there was nothing to do. */
-	writer->failed |= status != Z_STREAM_END && status != Z_BUF_ERROR;
+	if (status != Z_STREAM_END && status != Z_BUF_ERROR) /* Not reached: zlib finds its own state broken */
+		arena_fail(writer->arena);
 }
 
 void gzip_add(struct gzip_writer *writer, struct str bytes)
@@ -94,7 +95,7 @@ size_t gzip_bound(size_t n)
 struct str gzip_end(struct gzip_writer *writer)
 {
 	run(writer, Z_FINISH);
-	return writer->failed ? (struct str){NULL, 0} : str_from((const char *)writer->out, writer->n);
+	return str_from((const char *)writer->out, writer->n);
 }
 
 /* ---- reading ---- */
@@ -119,7 +120,8 @@ struct gzip_reader *gzip_reader_new(struct arena *arena, enum gzip_format format
 	reader->rest = data;
 	if (format == GZIP_STORED)
 		return reader;
-	if (inflateInit2(&reader->stream, format == GZIP_FILE ? GZIP_WINDOW : -15) != Z_OK)
+	int status = inflateInit2(&reader->stream, format == GZIP_FILE ? GZIP_WINDOW : -15);
+	if (status != Z_OK) /* Not reached: want of memory within zlib */
 		arena_fail(arena);
 	arena_on_reset(arena, free_reader, reader);
 	return reader;

@@ -21,7 +21,7 @@ void gzip_flush(struct gzip_writer *writer);
 size_t gzip_size(const struct gzip_writer *writer);
 /** How many bytes @n more of input, and the end, may add to that at most, whatever they are. */
 size_t gzip_bound(size_t n);
-/** The whole file, valid until the arena's reset; nothing may be added any more. p is NULL: zlib failed. */
+/** The whole file, valid until the arena's reset; nothing may be added any more. */
 struct str gzip_end(struct gzip_writer *writer);
 
 struct gzip_reader;

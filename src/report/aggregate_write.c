@@ -308,7 +308,7 @@ enum err aggregate_end(struct aggregate_writer *writer, struct store_report *ret
 			STR_ARG(writer->domain), STR_ARG(submitter), STR_ARG(writer->id)),
 		.data = gzip_end(writer->gzip),
 	};
-	return ret_report->data.p == NULL || xml_failed(writer->xml) ? ERR_LIBRARY : ERR_OK;
+	return xml_failed(writer->xml) ? ERR_LIBRARY : ERR_OK;
 }
 
 enum err aggregate_plain(struct arena *arena, const struct store_report *report, struct buf *out)

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/answer.h"
@@ -188,6 +189,14 @@ static void networks_hold_what_they_should(void **state)
 		{"::ffff:192.0.2.0/120", "192.0.2.9", 1},
 		{"::ffff:192.0.2.0/120", "192.0.3.9", 0},
 		{"::ffff:192.0.2.0/24", "192.0.2.9", -1},
+		{"::ffff:192.0.2.0/95", "192.0.2.9", -1},
+		{"::ffff:192.0.2.0/129", "192.0.2.9", -1},
+		{"::ffff:192.0.2.0/96", "203.0.113.9", 1},
+		{"::ffff:192.0.2.9", "192.0.2.9", 1},
+		{"::ffff:192.0.2.9", "192.0.2.8", 0},
+		{"2001:db8::/129", "2001:db8::1", -1},
+		{"[192.0.2.1", "192.0.2.1", -1},
+		{"192.0.2.1]", "192.0.2.1", -1},
 		{"192.0.2.0/33", "192.0.2.9", -1},
 		{"192.0.2/24", "192.0.2.9", -1},
 		{"192.0.2.0/", "192.0.2.9", -1},
@@ -200,6 +209,46 @@ static void networks_hold_what_they_should(void **state)
 		int in = ip_network_parse(str_of(rows[i].network), &network) ? ip_in_network(&ip, &network) : -1;
 		check_int(rows[i].network, in, rows[i].in);
 	}
+}
+
+static void addresses_come_in_other_forms(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *text;
+		bool is_loopback;
+	} rows[] = {
+		{"\xc0\0\2\1", 4, "192.0.2.1", false},
+		{"\x7f\1\2\3", 4, "127.1.2.3", true},
+		{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16, "::1", true},
+		{"\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16, "2001:db8::1", false},
+		{"\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1", 16, "192.0.2.1", false},
+		{"\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16, "127.0.0.1", true},
+		{"", 0, "local", false},
+		{"\xc0\0\2", 3, "local", false},
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct ip ip = ip_from_bytes(str_from(rows[i].bytes, rows[i].n)), of_socket;
+		struct sockaddr_storage address = {.ss_family = AF_UNIX};
+		char text[IP_TEXT_SIZE];
+		check_str(rows[i].text, str_of(ip_text(&ip, text)), rows[i].text);
+		check_int(rows[i].text, ip_is_loopback(&ip), rows[i].is_loopback);
+		check_int(rows[i].text, ip_eq(&ip, &ip), ip.family != IP_NONE);
+		if (rows[i].n == 4) {
+			struct sockaddr_in in = {.sin_family = AF_INET};
+			memcpy(&in.sin_addr, rows[i].bytes, 4);
+			memcpy(&address, &in, sizeof(in));
+		} else if (rows[i].n == 16) {
+			struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+			memcpy(&in6.sin6_addr, rows[i].bytes, 16);
+			memcpy(&address, &in6, sizeof(in6));
+		}
+		of_socket = ip_from_sockaddr((const struct sockaddr *)&address);
+		check_str(rows[i].text, str_of(ip_text(&of_socket, text)), rows[i].text);
+	}
+	assert_int_equal(ip_from_sockaddr(NULL).family, IP_NONE);
 }
 
 /* ---- answers ---- */
@@ -276,6 +325,7 @@ int main(void)
 		cmocka_unit_test(domains_become_canonical_or_are_refused),
 		cmocka_unit_test(a_domain_is_within_itself_and_its_ancestors_only),
 		cmocka_unit_test(networks_hold_what_they_should),
+		cmocka_unit_test(addresses_come_in_other_forms),
 		cmocka_unit_test(a_missing_answer_is_wanted_once_and_found_when_it_came),
 		cmocka_unit_test(json_is_utf8_whatever_comes_in),
 		cmocka_unit_test(map_finds_what_was_put_first),

@@ -1,7 +1,12 @@
 #include "dns/nameservers.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "dns/anchors.h"
@@ -23,6 +28,7 @@ static void test_words(void **state)
 		{"192.0.2.1:53", NULL},
 		{"192.0.2.1@53@53", NULL},
 		{"fe80::1%", NULL},
+		{"fe80::1%a-name-that-is-longer-than-any-interface-has-and-than-any-that-there-is", NULL},
 		{"fe80::1%nosuchinterface", NULL},
 		{"ns.example.com", NULL},
 		{"", NULL},
@@ -78,6 +84,57 @@ static void test_resolv_conf(void **state)
 	}
 }
 
+static void put(const char *path, const char *text, time_t modified)
+{
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	struct timespec times[2] = {{modified, 5}, {modified, 5}};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* What makes a file another one: its bytes' number, its time, or that it was put in place of the former. */
+static void test_file(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/trimilter-nameservers-XXXXXX", other[sizeof(path) + 2];
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(other, sizeof(other), "%s.2", path);
+	struct nameservers servers;
+	put(path, "nameserver 192.0.2.7\n", 1000);
+	assert_int_equal(nameservers_read(path, &servers), ERR_OK);
+	assert_string_equal(servers.text[0], "192.0.2.7@53");
+	struct file_stamp first = file_stamp_of(path), stamp = file_stamp_of(path);
+	assert_true(file_stamp_eq(&first, &stamp));
+	stamp.modified.tv_nsec++;
+	assert_false(file_stamp_eq(&first, &stamp));
+	put(path, "nameserver 192.0.2.7\n", 2000);
+	stamp = file_stamp_of(path);
+	assert_false(file_stamp_eq(&first, &stamp));
+	put(path, "nameserver 192.0.2.77\n", 1000);
+	stamp = file_stamp_of(path);
+	assert_false(file_stamp_eq(&first, &stamp));
+	put(other, "nameserver 192.0.2.7\n", 1000);
+	assert_int_equal(rename(other, path), 0);
+	stamp = file_stamp_of(path);
+	assert_false(file_stamp_eq(&first, &stamp));
+	/* No more of it is read than there is room for. */
+	FILE *file = fopen(path, "w");
+	for (int i = 0; i < 20000; i++)
+		fputs("# comment\n", file);
+	fputs("nameserver 192.0.2.7\n", file);
+	fclose(file);
+	assert_int_equal(nameservers_read(path, &servers), ERR_OK);
+	assert_string_equal(servers.text[0], "127.0.0.1@53");
+	unlink(path);
+	assert_int_equal(nameservers_read(path, &servers), ERR_IO);
+	stamp = file_stamp_of(path);
+	assert_int_equal(stamp.inode, 0);
+}
+
 static void test_anchors(void **state)
 {
 	(void)state;
@@ -108,6 +165,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_resolv_conf),
+		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_anchors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

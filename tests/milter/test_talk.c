@@ -2,8 +2,10 @@
  * Conversations, byte for byte, over a decision that the message's own fields make (fake_auth.c).
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "fake_auth.h"
 #include "milter/front_native_talk.h"
 #include "test.h"
@@ -142,6 +144,32 @@ static void test_what_was_not_offered(void **state)
 	wire_out_finish(&out);
 }
 
+/* While the verdict is waited for nothing is answered, and what follows is not looked at. */
+static void test_waiting(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire_out out = {0};
+	enum talk_step step;
+	negotiate(fixture, true);
+	say_message(fixture, "X-Wait", "50");
+	say(fixture, 'Q', STR(""));
+	struct str said = buf_str(&fixture->bytes);
+	while ((step = talk_take(&fixture->talk, &said, &out)) == TALK_YIELDS)
+		out.n = 0;
+	assert_int_equal(step, TALK_WAITS);
+	assert_int_equal(said.n, 5);
+	assert_true(talk_deadline(&fixture->talk) > clock_monotonic_ms());
+	while ((step = talk_resume(&fixture->talk, &out)) == TALK_WAITS) {
+		assert_int_equal(out.n, 0);
+		usleep(10000);
+	}
+	assert_int_equal(step, TALK_GOES_ON);
+	assert_int_equal(out.p[4], 'i');
+	out.n = 0;
+	assert_int_equal(talk_take(&fixture->talk, &said, &out), TALK_ENDS);
+	wire_out_finish(&out);
+}
+
 /* ---- order ---- */
 
 static void test_order(void **state)
@@ -224,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_verdicts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_was_not_offered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_quit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_turn_ends_with_an_answer, set_up, tear_down),

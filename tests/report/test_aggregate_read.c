@@ -333,6 +333,66 @@ static void test_out_of_memory(void **state)
 	assert_true(failed > 0 && done > 0);
 }
 
+/* More than a buffer full, that does not compress, in and out in pieces. */
+static void test_gzip(void **state)
+{
+	(void)state;
+	static char bytes[300000], back[sizeof(bytes) + 1];
+	uint32_t random = 1;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)((random = random * 1664525 + 1013904223) >> 24);
+	struct gzip_writer *writer = gzip_writer_new(arena);
+	gzip_add(writer, str_from(bytes, 200000));
+	gzip_flush(writer);
+	gzip_flush(writer); /* nothing to do */
+	size_t size = gzip_size(writer);
+	assert_true(size > 200000 && size <= gzip_bound(200000));
+	gzip_add(writer, str_from(bytes + 200000, 100000));
+	struct str file = gzip_end(writer);
+	assert_true(file.n <= size + gzip_bound(100000));
+	for (int whole = 0; whole < 2; whole++) {
+		struct gzip_reader *reader =
+			gzip_reader_new(arena, GZIP_FILE, whole ? file : str_head(file, file.n - 1));
+		size_t n, all = 0;
+		bool good;
+		while ((good = gzip_read(reader, back + all, all < 1000 ? 100 : sizeof(back) - all, &n)) && n > 0)
+			all += n;
+		check_int("whole", good, whole);
+		assert_true(all == sizeof(bytes) || !whole);
+		assert_memory_equal(back, bytes, all);
+	}
+}
+
+static bool no_memory;
+
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n)
+{
+	return no_memory ? NULL : __real_realloc(p, n);
+}
+
+/* Within libxml2's callback nobody may jump: the boundary hears of it afterwards. */
+static void test_out_of_memory_within_a_callback(void **state)
+{
+	(void)state;
+	jmp_buf boundary;
+	struct str volatile data = read_corpus("sloppy.xml");
+	struct aggregate_document document;
+	int wanted = 1000;
+	volatile bool jumped = false;
+	no_memory = true;
+	if (setjmp(boundary) == 0) {
+		arena_set_boundary(arena, &boundary);
+		aggregate_read(arena, data, count_row, &wanted, &document);
+	} else {
+		jumped = true;
+	}
+	no_memory = false;
+	arena_set_boundary(arena, NULL);
+	assert_true(jumped);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +403,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bomb, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_gzip, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_out_of_memory_within_a_callback, set_up, tear_down),
 	};
 	corpus = argc > 1 ? argv[1] : "tests/fuzz/corpus/report_read";
 	return cmocka_run_group_tests(tests, NULL, NULL);

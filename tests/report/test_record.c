@@ -663,6 +663,17 @@ static void what_is_no_record(void **state)
 	}
 }
 
+static void nothing_is_no_record(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct report_record record;
+	struct report_row row;
+	check_str("row", str_of(report_row_read(arena, (struct str){NULL, 0}, &row)), "no JSON object");
+	assert_non_null(report_record_read(arena, (struct str){NULL, 0}, &record));
+	arena_free(arena);
+}
+
 static const struct {
 	const char *what, *line, *problem;
 } lines[] = {
@@ -705,6 +716,7 @@ int main(void)
 		cmocka_unit_test(records_come_back),
 		cmocka_unit_test(a_record_without_policy),
 		cmocka_unit_test(what_is_no_record),
+		cmocka_unit_test(nothing_is_no_record),
 		cmocka_unit_test(what_is_no_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

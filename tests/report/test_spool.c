@@ -398,6 +398,80 @@ static void a_directory_that_goes_away(void **state)
 	check_read(fixture, true, "d ", 0);
 }
 
+static void what_waits(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct spool_backlog backlog;
+	assert_int_equal(spool_backlog(fixture->directory, &backlog), ERR_OK);
+	assert_int_equal(backlog.files, 0);
+	write_file(fixture, "1700000100-1.jsonl", STR("12345"));
+	write_file(fixture, "1700000000-1.jsonl", STR("123"));
+	write_file(fixture, "1700000200-1.jsonl", STR(""));
+	write_file(fixture, "1600000000-1.other", STR("1"));
+	write_file(fixture, ".1600000000-1.jsonl", STR("1"));
+	assert_int_equal(spool_backlog(fixture->directory, &backlog), ERR_OK);
+	assert_int_equal(backlog.files, 3);
+	assert_int_equal(backlog.bytes, 8);
+	assert_int_equal(backlog.oldest, 1700000000);
+}
+
+static void what_is_no_directory(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct spool_backlog backlog;
+	struct spool_file *file;
+	write_file(fixture, "file", STR(""));
+	struct str path = arena_printf(fixture->arena, "%.*s/file", STR_ARG(fixture->directory));
+	assert_int_equal(spool_next(path, STR(""), &file), ERR_IO);
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(spool_backlog(path, &backlog), ERR_IO);
+	char *name = arena_alloc(fixture->arena, 5000);
+	memset(name, 'x', 5000);
+	assert_int_equal(spool_next(str_from(name, 5000), STR(""), &file), ERR_IO);
+	assert_int_equal(errno, ENAMETOOLONG);
+}
+
+/* What somebody else has removed cannot be: whoever counted its lines must hear of it. */
+static void a_file_is_removed_once(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct spool_file *file;
+	write_file(fixture, "1-1.jsonl", STR(""));
+	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	assert_int_equal(spool_file_remove(file), ERR_OK);
+	assert_int_equal(spool_file_remove(file), ERR_IO);
+	spool_file_close(file);
+}
+
+/*
+ * Whoever cannot read a file to its end must not remove it. A directory takes the place of the file behind the
+ * descriptor, which is the lowest free one; read() of that fails.
+ */
+static void a_file_that_cannot_be_read_stays(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct spool_file *file;
+	struct str line;
+	uint64_t position = 0;
+	size_t bad = 0;
+	write_file(fixture, "1-1.jsonl", STR(LINE LINE));
+	int directory = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), next = dup(directory);
+	close(next);
+	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	assert_int_equal(dup2(directory, next), next);
+	assert_false(spool_file_line(file, &position, &line, &bad));
+	assert_false(spool_file_line(file, &position, &line, &bad));
+	assert_int_equal(position, 0);
+	assert_int_equal(bad, 0);
+	assert_int_equal(spool_file_remove(file), ERR_IO);
+	assert_int_equal(errno, EIO);
+	spool_file_close(file);
+	close(directory);
+	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	assert_true(spool_file_line(file, &position, &line, &bad));
+	spool_file_close(file);
+}
+
 /* ---- many at once ---- */
 
 struct writers {
@@ -459,6 +533,10 @@ int main(void)
 		TEST(a_directory_that_is_none),
 		TEST(a_probe_makes_nothing),
 		TEST(a_directory_that_goes_away),
+		TEST(what_waits),
+		TEST(what_is_no_directory),
+		TEST(a_file_is_removed_once),
+		TEST(a_file_that_cannot_be_read_stays),
 		TEST(threads_write_one_line_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
