@@ -79,6 +79,8 @@ static bool set_options(struct ub_ctx *ub, bool validates, unsigned maximum_outs
 		{"outbound-msg-retry:", "3"},
 		{"qname-minimisation:", "no"},
 		{"minimal-responses:", "yes"},
+		/* SPF looks at ten names: with rotation it would be others than those the nameserver put first. */
+		{"rrset-roundrobin:", "no"},
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (!set_option(ub, options[i][0], options[i][1]))

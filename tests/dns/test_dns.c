@@ -57,6 +57,9 @@ static const struct server_rule rules[] = {
 	{.name = "1.0.168.192.in-addr.arpa", .records = {{NULL, 12, 60, "lan.example"}}},
 	{.name = "1.0.0.127.in-addr.arpa", .records = {{NULL, 12, 60, "loop.example"}}},
 	{.name = "a\\000\\255\\032b\\092\\034.example", .records = {{NULL, 15, 60, "7 Q\\046W\\092.example"}}},
+	{.name = "*.many.example",
+		.records = {{NULL, 15, 60, "5 a.example"}, {NULL, 15, 60, "5 b.example"}, {NULL, 15, 60, "5 c.example"},
+			{NULL, 15, 60, "5 d.example"}, {NULL, 15, 60, "5 e.example"}}},
 	{.name = "*.example", .records = TXT(60, "any")},
 	{0},
 };
@@ -231,6 +234,23 @@ static void test_odd_bytes(void **state)
 	assert_int_equal(answer->records[0].preference, 7);
 	assert_true(str_eq(answer->records[0].data, STR("q\\046w\\092.example")));
 	dns_answer_unref(answer);
+	dns_free(dns);
+}
+
+/* SPF looks at ten names and no more: which ones they are is not for libunbound's rotation to say. */
+static void test_order(void **state)
+{
+	static const char *const names[] = {"1.many.example", "2.many.example", "3.many.example", "4.many.example"};
+	(void)state;
+	struct dns *dns = open_dns((struct dns_options){0});
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct dns_answer *answer = ask(dns, DNS_MX, names[i], 0);
+		assert_int_equal(answer->status, DNS_DATA);
+		assert_int_equal(answer->n_records, 5);
+		for (size_t j = 0; j < 5; j++)
+			assert_int_equal(answer->records[j].data.p[0], "abcde"[j]);
+		dns_answer_unref(answer);
+	}
 	dns_free(dns);
 }
 
@@ -667,6 +687,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_odd_bytes),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_unaskable),
 		cmocka_unit_test(test_cache),
 		cmocka_unit_test(test_shared_in_flight),
