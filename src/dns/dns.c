@@ -191,6 +191,12 @@ void dns_free(struct dns *dns)
 	free(dns);
 }
 
+static struct dns_answer *no_answer(struct dns *dns, enum fixed fixed, const struct dns_question *question)
+{
+	inflight_tell(question, dns->fixed[fixed]->why);
+	return dns_answer_ref(dns->fixed[fixed]);
+}
+
 /*
  * An answer may come between the look into the cache and this: then the question is asked once more, which
  * costs one turn of the loop. That is rarer than it would be dear to hold both locks.
@@ -200,7 +206,7 @@ static struct dns_answer *ask(struct dns *dns, const struct dns_question *questi
 {
 	struct dns_ask *fresh;
 	if (dns_loop_start(dns->loop) != ERR_OK)
-		return dns_answer_ref(dns->fixed[FIXED_NO_THREAD]);
+		return no_answer(dns, FIXED_NO_THREAD, question);
 	switch (inflight_add(dns->inflight, question, now_ms, deadline_ms, done, context, &fresh)) {
 	case INFLIGHT_NEW:
 		dns->sent++;
@@ -213,13 +219,13 @@ static struct dns_answer *ask(struct dns *dns, const struct dns_question *questi
 		return NULL;
 	case INFLIGHT_LIMIT:
 		dns->refused_by_limit++;
-		return dns_answer_ref(dns->fixed[FIXED_LIMIT]);
+		return no_answer(dns, FIXED_LIMIT, question);
 	case INFLIGHT_NOMEM:
-		return dns_answer_ref(dns->fixed[FIXED_NOMEM]);
+		return no_answer(dns, FIXED_NOMEM, question);
 	case INFLIGHT_CLOSED:
 		break;
 	}
-	return dns_answer_ref(dns->fixed[FIXED_CLOSED]);
+	return no_answer(dns, FIXED_CLOSED, question);
 }
 
 /* NULL: not in TestPublicKeys. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "base/fault.h"
 #include "base/hash.h"
 
 #define BUCKETS 4096 /* as many as questions may be in flight by default */
@@ -193,11 +194,24 @@ static void remove_pending(struct inflight *inflight, struct pending *pending)
 	inflight->n--;
 }
 
+void inflight_tell(const struct dns_question *question, const char *why)
+{
+	fault_log(LOG_LEVEL_INFO, str_of(why), "DNS: %s, asked for %s %.*s", why, dns_type_text(question->type),
+		STR_ARG(question->name));
+}
+
+static void call(const struct waiter *waiter, const struct dns_question *question, struct dns_answer *answer)
+{
+	if (answer->status == DNS_FAILED)
+		inflight_tell(question, answer->why);
+	waiter->done(waiter->context, question, dns_answer_ref(answer));
+}
+
 static void call_and_free(struct pending *pending, struct dns_answer *answer)
 {
 	for (struct waiter *waiter = TAILQ_FIRST(&pending->waiters), *next; waiter != NULL; waiter = next) {
 		next = TAILQ_NEXT(waiter, of_question);
-		waiter->done(waiter->context, &pending->ask.question, dns_answer_ref(answer));
+		call(waiter, &pending->ask.question, answer);
 		free(waiter);
 	}
 	free(pending);
@@ -256,7 +270,7 @@ int64_t inflight_expire(struct inflight *inflight, int64_t now_ms, struct dns_an
 	/* Only this thread frees questions, so the waiter's is still there. */
 	while ((waiter = TAILQ_FIRST(&over)) != NULL) {
 		TAILQ_REMOVE(&over, waiter, by_deadline);
-		waiter->done(waiter->context, &waiter->pending->ask.question, dns_answer_ref(answer));
+		call(waiter, &waiter->pending->ask.question, answer);
 		if (waiter->is_last)
 			free(waiter->pending);
 		free(waiter);

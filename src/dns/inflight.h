@@ -57,6 +57,12 @@ int64_t inflight_expire(struct inflight *inflight, int64_t now_ms, struct dns_an
 /** Call all that wait with @answer; from now on nothing can be added. */
 void inflight_close(struct inflight *inflight, struct dns_answer *answer);
 
+/**
+ * Say in the log, once a minute for each @why (static), that a question has no answer; the messages' own lines tell
+ * what became of them. Nobody's name servers are our fault, so this is no warning. Any thread.
+ */
+void inflight_tell(const struct dns_question *question, const char *why);
+
 size_t inflight_count(struct inflight *inflight);
 
 /**

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/control.h"
 #include "milter/sandbox.h"
 #include "report/courier.h"
@@ -53,7 +53,7 @@ static bool open_store(struct post *post)
 		return true;
 	enum err err = store_open(post->courier.runtime->report.store, &post->courier.store, error);
 	if (err != ERR_OK)
-		log_warning("report store: %s", error);
+		fault_log(LOG_LEVEL_WARNING, str_of(error), "report store: %s", error);
 	return err == ERR_OK;
 }
 
@@ -93,6 +93,7 @@ static void take_turn(struct post *post)
 	malloc_trim(0);
 	tell("", &result);
 	add_up(&post->total, &result);
+	fault_log_rest(false);
 }
 
 /* Until the next turn, or until there is none. */

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 
 /* libmilter refuses longer lines (980 with everything); each '%' may become two. */
 #define MAX_REPLY_TEXT 480
@@ -82,7 +82,8 @@ static void add_recipient(const struct effects_port *port, struct str address)
 {
 	char *text = c_string(address);
 	if (text == NULL || !port->add_recipient(port->context, text))
-		log_warning("the MTA did not take the recipient %.*s for a copy (CopyFailuresTo)", STR_ARG(address));
+		fault_log(LOG_LEVEL_WARNING, STR(""),
+			"the MTA did not take the recipient %.*s for a copy (CopyFailuresTo)", STR_ARG(address));
 	free(text);
 }
 
@@ -108,7 +109,7 @@ bool effects_apply(const struct effects_port *port, const struct verdict *verdic
 	case VERDICT_TEMPFAIL:
 		/* Without its text the refusal still stands, in the MTA's own words. */
 		if (!set_reply(port, verdict))
-			log_warning("the MTA did not take the reply text \"%.*s %.*s %.*s\"",
+			fault_log(LOG_LEVEL_WARNING, STR(""), "the MTA did not take the reply text \"%.*s %.*s %.*s\"",
 				STR_ARG(verdict->reply_code), STR_ARG(verdict->enhanced_code),
 				STR_ARG(verdict->reply_text));
 		return true;

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/effects.h"
 #include "milter/service.h"
 #include "milter/session.h"
@@ -164,16 +164,17 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 	(void)reserved2;
 	(void)reserved3;
 	if ((actions & ACTIONS) != ACTIONS) {
-		log_error("the MTA does not let a milter insert and delete header fields and quarantine (actions "
-			  "offered: "
-			  "0x%lx)",
+		fault_log(LOG_LEVEL_ERROR, STR(""),
+			"the MTA does not let a milter insert and delete header fields and quarantine (actions "
+			"offered: "
+			"0x%lx)",
 			actions);
 		return SMFIS_REJECT;
 	}
 	/* Of the bits an old MTA lacks libmilter plays the no-reply ones itself. */
 	unsigned long granted = protocol & PROTOCOL;
 	if (connection_new(ctx, granted) == NULL) {
-		log_error("out of memory: connection of the MTA refused");
+		fault_log(LOG_LEVEL_ERROR, STR(""), "out of memory: connection of the MTA refused");
 		return SMFIS_REJECT;
 	}
 	atomic_store(&libmilter->granted, granted);

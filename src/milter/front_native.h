@@ -39,12 +39,7 @@ struct native {
 	struct loop **loops; /* the first one accepts */
 	atomic_size_t n_connections;
 	atomic_bool stopping;
-	/* clock_monotonic_ms() of the latest line in the log about each, so that it is one a minute. */
-	atomic_llong told_full, told_violation, told_buffers;
 };
-
-/** True once a minute. */
-bool native_may_tell(atomic_llong *told);
 
 /** What the connections of one loop hold together, in bytes; of the loop's thread. */
 struct native_pool {

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 
 /* Of an unfinished packet: up to here it is copied in front of what is read next, beyond it is completed in place. */
 #define COPY_MAX ((size_t)8 * 1024)
@@ -48,9 +48,9 @@ void connection_init(struct connection *connection, struct loop *loop, struct sc
 
 void connection_finish(struct connection *connection)
 {
-	struct native *native = connection->native;
-	if (connection->talk.violation != NULL && native_may_tell(&native->told_violation))
-		log_warning("milter protocol: %s: connection closed", connection->talk.violation);
+	if (connection->talk.violation != NULL)
+		fault_log(LOG_LEVEL_WARNING, STR(""), "milter protocol: %s: connection closed",
+			connection->talk.violation);
 	talk_finish(&connection->talk);
 	native_bytes_free(&connection->scratch->pool, &connection->input);
 	native_bytes_free(&connection->scratch->pool, &connection->output);
@@ -65,13 +65,11 @@ void connection_finish(struct connection *connection)
  */
 static bool reserve(struct connection *connection, struct native_bytes *bytes, size_t capacity)
 {
-	struct native *native = connection->native;
 	struct native_pool *pool = &connection->scratch->pool;
 	while (!native_bytes_reserve(pool, bytes, capacity)) {
-		if (native_may_tell(&native->told_buffers))
-			log_error("connections of the MTA hold %zu bytes of unfinished packets: closing one that holds "
-				  "most",
-				pool->held);
+		fault_log(LOG_LEVEL_ERROR, STR(""),
+			"connections of the MTA hold %zu bytes of unfinished packets: closing one that holds most",
+			pool->held);
 		if (!loop_close_largest(connection))
 			return false;
 	}

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/front_native_connection.h"
 
 #define ACCEPTS_AT_A_TIME 64
@@ -278,9 +278,8 @@ static struct loop *least_loaded(const struct native *native)
 static void pause_accepting(struct loop *loop, const char *why)
 {
 	struct timeval pause = timeval_of(ACCEPT_AGAIN_MS);
-	if (native_may_tell(&loop->scratch.native->told_full))
-		log_warning("%s: further connections of the MTA wait (%zu are open)", why,
-			atomic_load(&loop->scratch.native->n_connections));
+	fault_log(LOG_LEVEL_WARNING, str_of(why), "%s: further connections of the MTA wait (%zu are open)", why,
+		atomic_load(&loop->scratch.native->n_connections));
 	event_del(&loop->acceptable);
 	event_add(&loop->accept_again, &pause);
 }
@@ -307,10 +306,9 @@ static bool accept_one(struct loop *loop)
 		return false;
 	}
 	if (silent != NULL) {
-		if (native_may_tell(&native->told_full))
-			log_warning("%zu connections of the MTA are open: closing those that have been silent for "
-				    "longest",
-				native->limits.connections);
+		fault_log(LOG_LEVEL_WARNING, STR(""),
+			"%zu connections of the MTA are open: closing those that have been silent for longest",
+			native->limits.connections);
 		member_close(silent);
 	}
 	if (native->is_tcp)
@@ -369,7 +367,7 @@ static void on_woken(int fd, short what, void *context)
 	uint64_t count;
 	/* First the count, so that what is queued from now on calls again. */
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
-		log_error("event loop: %s", strerror(errno));
+		fault_log(LOG_LEVEL_ERROR, STR(""), "event loop: %s", strerror(errno));
 	if (loop->accepts && atomic_load(&loop->scratch.native->stopping))
 		stop_accepting(loop);
 	while ((member = dequeue(loop)) != NULL) {

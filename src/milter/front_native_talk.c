@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/effects.h"
 
 /* effects_apply() gives no longer text of a reply. */
@@ -167,8 +167,9 @@ static bool may_come(enum talk_state state, enum wire_code code)
 static enum talk_step negotiate(struct talk *talk, const struct wire_offer *offer, struct wire_out *out)
 {
 	if (!wire_agree(offer, &talk->terms)) {
-		log_error("the MTA does not let a milter insert and delete header fields and quarantine (version %u, "
-			  "actions offered: 0x%x)",
+		fault_log(LOG_LEVEL_ERROR, STR(""),
+			"the MTA does not let a milter insert and delete header fields and quarantine (version %u, "
+			"actions offered: 0x%x)",
 			offer->version, offer->actions);
 		return TALK_ENDS;
 	}

@@ -6,7 +6,7 @@
 #include "auth/auth.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/spool.h"
 
 /* What a client may say in HELO before we stop copying: twice the longest domain name, so that a cut name is no name.
@@ -321,11 +321,12 @@ void session_finish(struct session *session, bool applied)
 		session->failure = "the MTA did not take the changes";
 	if (verdict == NULL || session->failure != NULL) {
 		struct str queue_id = macro(session, "i");
+		const char *why = session->failure != NULL ? session->failure : "end of a message that never began";
 		verdict = session_internal_error(session);
 		service_count(session->service, verdict->action, true);
-		log_error("%.*s: action=%s reason=\"%s\"", STR_ARG(queue_id.n > 0 ? queue_id : STR("-")),
-			verdict_action_text(verdict->action),
-			session->failure != NULL ? session->failure : "end of a message that never began");
+		log_info("%.*s: action=%s reason=\"%s\"", STR_ARG(queue_id.n > 0 ? queue_id : STR("-")),
+			verdict_action_text(verdict->action), why);
+		fault_log(LOG_LEVEL_ERROR, str_of(why), "messages can be neither judged nor signed: %s", why);
 	} else {
 		service_count(session->service, verdict->action, false);
 		if (verdict->action != VERDICT_ACCEPT || service_logs_accepted(session->service))

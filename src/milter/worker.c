@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/control.h"
 #include "milter/front.h"
 #include "milter/recording.h"
@@ -219,6 +219,7 @@ static void tick(struct worker *worker)
 	if (now - worker->ticked_at < TICK_MS)
 		return;
 	worker->ticked_at = now;
+	fault_log_rest(false);
 	if (service_spool(worker->service) != NULL)
 		spool_tick(service_spool(worker->service));
 }
@@ -268,6 +269,7 @@ int worker_run(const struct invocation *invocation)
 			control.fd = -1;
 		tick(&worker);
 	}
+	fault_log_rest(true);
 	if (statistics_ms(&worker) != 0)
 		tell_statistics(&worker, clock_monotonic_ms());
 	/* The front's threads are still there: nothing is torn down under them. */

@@ -1,15 +1,11 @@
 #include "report/courier_work.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/hash.h"
-#include "base/log.h"
 
 #define LEASE_RENEW_SECONDS 60
 #define EXPIRE_EVERY_SECONDS 3600
-#define WARN_EVERY_SECONDS 60
 /* Of destinations: the policy's organization, the destination's, its consent; the tree walk asks them all at once. */
 #define LOOKUP_ROUNDS_MAX 10
 
@@ -34,31 +30,6 @@ uint64_t courier_number(struct str text)
 {
 	static const struct hash_key any = {{0, 0}};
 	return hash_bytes(&any, 0, text);
-}
-
-void courier_warn(struct courier *courier, struct str cause, const char *format, ...)
-{
-	char text[1024];
-	va_list arguments;
-	uint64_t number = courier_number(cause);
-	int64_t now = courier_time(courier);
-	size_t place = 0;
-	for (size_t i = 0; i < COURIER_CAUSES; i++) {
-		if (courier->own.causes[i].cause == number) {
-			place = i;
-			break;
-		}
-		if (courier->own.causes[i].said < courier->own.causes[place].said)
-			place = i;
-	}
-	if (courier->own.causes[place].cause == number && now - courier->own.causes[place].said < WARN_EVERY_SECONDS)
-		return;
-	courier->own.causes[place].cause = number;
-	courier->own.causes[place].said = now;
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	log_warning("%s", text);
 }
 
 enum err courier_write(struct courier *courier, struct arena *arena, const struct mail *mail, struct buf *out)
@@ -188,7 +159,7 @@ enum err courier_turn(struct courier *courier, int64_t now, struct courier_resul
 	courier_begin(courier, now);
 	enum err err = work(courier, ret_result);
 	if (err == ERR_IO)
-		courier_warn(
-			courier, str_of(store_error(courier->store)), "report store: %s", store_error(courier->store));
+		fault_log(LOG_LEVEL_WARNING, str_of(store_error(courier->store)), "report store: %s",
+			store_error(courier->store));
 	return err;
 }

@@ -13,9 +13,6 @@
 #include "report/destination.h"
 #include "report/import.h"
 
-/* Different things that go wrong at the same time and are each said once a minute. */
-#define COURIER_CAUSES 16
-
 struct courier {
 	struct store *store;
 	struct runtime *runtime; /* options, keys that sign */
@@ -34,10 +31,6 @@ struct courier {
 		bool said_unsigned;     /* that no key signs the report address */
 		bool has_redaction_key; /* it is random, and kept beside the spool */
 		char redaction_key[32];
-		struct {
-			uint64_t cause;
-			int64_t said;
-		} causes[COURIER_CAUSES];
 		/* What the store would not take note of, after the mail had gone: it comes first next time. */
 		struct {
 			int64_t delivery; /* 0: none */

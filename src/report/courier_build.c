@@ -4,7 +4,7 @@
 #include "report/courier_work.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/aggregate.h"
 
 /* Until every worker has begun a new file and every host has imported the one before. */
@@ -257,7 +257,7 @@ static enum err build_page(struct pass *pass, struct arena *arena, const struct 
 			return err;
 		}
 		if (err != ERR_OK) {
-			courier_warn(courier, batches[i].policy.domain, "report of %.*s cannot be written: %s",
+			fault_log(LOG_LEVEL_WARNING, str_of(err_text(err)), "report of %.*s cannot be written: %s",
 				STR_ARG(batches[i].policy.domain), err_text(err));
 			pass->postponed = true;
 		}

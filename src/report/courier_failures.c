@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "auth/addresses.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/failure.h"
 
 /* As long as its look-ups may take, and a kill. */
@@ -292,7 +292,7 @@ enum err courier_failures(struct courier *courier, int64_t now, struct courier_r
 			result->failures += made.failures;
 		/* One that cannot be signed waits with its claim, the others' turn comes. */
 		if (err != ERR_OK && err != ERR_IO) {
-			courier_warn(courier, str_of(err_text(err)), "a failure report cannot be written: %s",
+			fault_log(LOG_LEVEL_WARNING, str_of(err_text(err)), "a failure report cannot be written: %s",
 				err_text(err));
 			err = ERR_OK;
 		}

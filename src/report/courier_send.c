@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 
 /* RFC 5321 section 4.5.3.2.6 has ten minutes for the answer to a message; the MTA is ours. */
 #define SUBMIT_SECONDS 300
@@ -151,7 +151,7 @@ static int64_t expires_at(const struct sending *sending)
 static enum err defer(struct sending *sending, int64_t until, struct str note)
 {
 	struct str what = describe(sending);
-	courier_warn(sending->courier, note, "report: %.*s, deferred (%.*s)", STR_ARG(what), STR_ARG(note));
+	fault_log(LOG_LEVEL_WARNING, note, "report: %.*s, deferred (%.*s)", STR_ARG(what), STR_ARG(note));
 	sending->result->deferred++;
 	return note_delivery(sending->courier, sending->delivery->id, STORE_PENDING, until, note);
 }

@@ -14,10 +14,6 @@ int64_t courier_time(const struct courier *courier);
 /** Between two pieces of work. False: stop here, someone asks for it, or another host has the lease. */
 bool courier_goes_on(struct courier *courier);
 
-/** A warning, once a minute for each @cause. */
-void courier_warn(struct courier *courier, struct str cause, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /** mail_write(); that there is no key for it is said once. */
 enum err courier_write(struct courier *courier, struct arena *arena, const struct mail *mail, struct buf *out);
 

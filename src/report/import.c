@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 
 /* To a transaction: what a failure makes us do again, and what another host waits for. */
 #define RECORDS_AT_ONCE 5000
@@ -17,7 +17,6 @@ struct import {
 	struct import_result *result;
 	struct spool_file *file;
 	struct arena *arena; /* of one record */
-	bool said_bad;       /* of this file */
 };
 
 int64_t import_period(const struct report_options *options, int64_t time)
@@ -34,10 +33,8 @@ static enum err import_record(struct import *import, struct str line, struct imp
 	const char *wrong = report_record_read(import->arena, line, &record);
 	if (wrong != NULL) {
 		part->bad_lines++;
-		if (!import->said_bad)
-			log_warning("spool file %.*s: a line is passed over: %s",
-				STR_ARG(spool_file_name(import->file)), wrong);
-		import->said_bad = true;
+		fault_log(LOG_LEVEL_WARNING, STR(""), "spool file %.*s: a line is passed over: %s",
+			STR_ARG(spool_file_name(import->file)), wrong);
 		return ERR_OK;
 	}
 	enum err err = ERR_OK;
@@ -114,7 +111,6 @@ static enum err import_file(struct import *import, bool (*stop)(void *context), 
 {
 	enum err err = ERR_OK;
 	*ret_end = false;
-	import->said_bad = false;
 	while (err == ERR_OK && !*ret_end && !stops(stop, context))
 		err = import_part(import, ret_end);
 	if (err != ERR_OK || !*ret_end)
@@ -122,8 +118,8 @@ static enum err import_file(struct import *import, bool (*stop)(void *context), 
 	import->result->files++;
 	/* It is in the store for good; where it stays here, the position in the store says that it is done. */
 	if (spool_file_remove(import->file) != ERR_OK)
-		log_warning("spool file %.*s/%.*s cannot be removed: %s", STR_ARG(import->options->spool),
-			STR_ARG(spool_file_name(import->file)), strerror(errno));
+		fault_log(LOG_LEVEL_WARNING, STR(""), "spool file %.*s/%.*s cannot be removed: %s",
+			STR_ARG(import->options->spool), STR_ARG(spool_file_name(import->file)), strerror(errno));
 	return ERR_OK;
 }
 
@@ -135,7 +131,8 @@ static enum err import_files(struct import *import, bool (*stop)(void *context),
 	bool end = true;
 	while (err == ERR_OK && end && !stops(stop, context)) {
 		if (spool_next(import->options->spool, after, &import->file) != ERR_OK)
-			log_warning("spool %.*s cannot be read: %s", STR_ARG(import->options->spool), strerror(errno));
+			fault_log(LOG_LEVEL_WARNING, STR(""), "spool %.*s cannot be read: %s",
+				STR_ARG(import->options->spool), strerror(errno));
 		if (import->file == NULL)
 			break;
 		after = str_head(spool_file_name(import->file), NAME_MAX);

@@ -4,7 +4,7 @@
 
 #include "auth/signers.h"
 #include "base/hash.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "base/utf8.h"
 #include "dkim/base64.h"
 #include "message/headers.h"
@@ -259,7 +259,7 @@ static enum err add_signatures(struct arena *arena, const struct dkim_sign_optio
 	dkim_body_end(hashes);
 	for (size_t i = 0; i < n; i++) {
 		if (!dkim_sign_end(signings[i], &value)) {
-			log_error("report mail not signed: OpenSSL refused");
+			fault_log(LOG_LEVEL_ERROR, STR(""), "report mail not signed: OpenSSL refused");
 			return ERR_LIBRARY;
 		}
 		add_signature(out, value);
@@ -284,7 +284,8 @@ static enum err sign(struct arena *arena, struct str from, struct runtime *runti
 	case SIGNERS_NO_MATCH:
 		break;
 	case SIGNERS_KEY_BROKEN:
-		log_error("report mail of %.*s not signed: %.*s", STR_ARG(from), STR_ARG(why));
+		fault_log(
+			LOG_LEVEL_ERROR, STR(""), "report mail of %.*s not signed: %.*s", STR_ARG(from), STR_ARG(why));
 		return ERR_LIBRARY;
 	}
 	return ERR_OK;

@@ -19,14 +19,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/line.h"
 
 /* More than this within a minute begins another file, so that import and removal go in steps. */
 #define FILE_BYTES ((uint64_t)64 << 20)
 /* Names that were taken by somebody else while we made them. */
 #define OPEN_ATTEMPTS 10
-#define SAY_AGAIN_MS 60000
 
 struct spool {
 	char *directory;
@@ -38,8 +37,6 @@ struct spool {
 	unsigned sequence;
 	bool known_unusable; /* said at the start, and not to be said again */
 	int error;           /* errno of the last record, 0 where it was written */
-	uint64_t dropped_said;
-	int64_t said_at; /* clock_monotonic_ms(); 0: never */
 };
 
 /* ---- the directory ---- */
@@ -175,24 +172,15 @@ static bool write_line(struct spool *spool, struct str line)
 	return false;
 }
 
-static void say_dropped(struct spool *spool)
-{
-	uint64_t dropped = atomic_load(&spool->dropped), n = dropped - spool->dropped_said;
-	int64_t now = clock_monotonic_ms();
-	if (n == 0 || spool->known_unusable || (spool->said_at != 0 && now - spool->said_at < SAY_AGAIN_MS))
-		return;
-	log_warning("reports: messages could not be recorded in %s: %s (%" PRIu64 " of them). Mail goes on as always; "
-		    "reports will lack them",
-		spool->directory, strerror(spool->error), n);
-	spool->dropped_said = dropped;
-	spool->said_at = now;
-}
-
 static void drop(struct spool *spool, int error)
 {
 	atomic_fetch_add(&spool->dropped, 1);
 	spool->error = error;
-	say_dropped(spool);
+	if (!spool->known_unusable)
+		fault_log(LOG_LEVEL_WARNING, STR(""),
+			"reports: messages could not be recorded in %s: %s. Mail goes on as always; reports will lack "
+			"them",
+			spool->directory, strerror(error));
 }
 
 static void note_written(struct spool *spool)
@@ -202,7 +190,6 @@ static void note_written(struct spool *spool)
 	if (!spool->known_unusable)
 		return;
 	log_info("reports: %s can be written now, so messages are recorded", spool->directory);
-	spool->dropped_said = atomic_load(&spool->dropped);
 	spool->known_unusable = false;
 }
 
@@ -277,7 +264,6 @@ void spool_tick(struct spool *spool)
 	pthread_mutex_lock(&spool->lock);
 	if (spool->size > 0)
 		close_file(spool);
-	say_dropped(spool);
 	/* A directory that has gone is made anew. */
 	if (spool->fd < 0 && spool->error != 0)
 		spool_probe(str_of(spool->directory), true, error);

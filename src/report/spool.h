@@ -47,8 +47,8 @@ const char *spool_directory(const struct spool *spool);
 void spool_drop(struct spool *spool);
 
 /**
- * For a timer, once a minute: begin a new file if the present one has records, so that the importer gets it; say what
- * was dropped; make the directory again where it has gone. Any thread.
+ * For a timer, once a minute: begin a new file if the present one has records, so that the importer gets it; make the
+ * directory again where it has gone. Any thread.
  */
 void spool_tick(struct spool *spool);
 

@@ -1,5 +1,5 @@
 /* Failures that wait to be reported, how many a domain may get, and addresses that bounced. */
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/store_internal.h"
 
 #define HOUR 3600
@@ -40,7 +40,8 @@ static enum err claim_failures(struct store *store, struct arena *arena, int64_t
 			claimed->failures[claimed->n++] = failure;
 			continue;
 		}
-		log_error("%.*s: a failure cannot be reported: %s", STR_ARG(store->shown), wrong);
+		fault_log(LOG_LEVEL_ERROR, STR(""), "%.*s: a failure cannot be reported: %s", STR_ARG(store->shown),
+			wrong);
 		STORE_GROW(arena, claimed->unreadable, claimed->unreadable_capacity, claimed->n_unreadable);
 		claimed->unreadable[claimed->n_unreadable++] = failure.id;
 	}

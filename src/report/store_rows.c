@@ -1,5 +1,5 @@
 /* Batches, and the rows that were counted in them. */
-#include "base/log.h"
+#include "base/fault.h"
 #include "report/store_internal.h"
 
 /* Rows in memory at a time, of at most some 30 KB each. */
@@ -100,7 +100,7 @@ static bool visit_row(struct store *store, struct pages *pages, size_t i,
 	const char *wrong = report_row_read(pages->row, pages->data[i], &row.row);
 	if (wrong == NULL)
 		return visit(context, &row);
-	log_error("%.*s: a row of %llu messages is passed over: %s", STR_ARG(store->shown),
+	fault_log(LOG_LEVEL_ERROR, STR(""), "%.*s: a row of %llu messages is passed over: %s", STR_ARG(store->shown),
 		(unsigned long long)row.count, wrong);
 	return true;
 }

@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ("auth", "dns", "milter", "report", "config", "tables", "db", "dkim", "spf", "dmarc", "message", "base")
-CALL = re.compile(r'\blog_(?:error|warning|info)\(\s*((?:"(?:\\.|[^"\\])*"\s*|[A-Z][A-Za-z0-9_]+\s*)+)')
+CALL = re.compile(r'\b(?:log_(?:error|warning|info)\(|fault_log\(LOG_LEVEL_[A-Z]+,\s*(?:STR\(""\)|[^"]*?),)\s*((?:"(?:\\.|[^"\\])*"\s*|[A-Z][A-Za-z0-9_]+\s*)+)')
 LITERAL = re.compile(r'"((?:\\.|[^"\\])*)"|[A-Z][A-Za-z0-9_]+')
 CONVERSION = re.compile(r"%[-0-9.*]*(?:[hljzt]*[a-zA-Z])?|\\0")
 FEWEST = 4      # letters; what has fewer is made of what is handed to it
