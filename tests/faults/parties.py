@@ -39,10 +39,10 @@ def text(fields):
     return b"".join(("%s:%s\r\n" % field).encode() for field in fields) + b"\r\n" + BODY
 
 
-def signature():
+def signature(fields=FIELDS, domain="example.org"):
     with open(os.path.join(KEYS, "k1.pem"), "rb") as file:
         key = file.read()
-    field = dkim.sign(text(FIELDS), b"k1", b"example.org", key).decode()
+    field = dkim.sign(text(fields), b"k1", domain.encode(), key).decode()
     return "DKIM-Signature", field.split(":", 1)[1].rstrip("\r\n").replace("\r\n", "\n")
 
 
