@@ -17,6 +17,8 @@
 /* As long as its look-ups may take, and a kill. */
 #define CLAIM_SECONDS 600
 #define LOOKUP_ROUNDS_MAX 4
+/* Of a turn: failures that come faster than they are handled, as in a flood, must not hold up all other reports. */
+#define FAILURES_SECONDS 30
 
 /* One record and the reports about it. */
 struct work {
@@ -279,7 +281,7 @@ enum err courier_failures(struct courier *courier, int64_t now, struct courier_r
 	enum err err = ERR_OK;
 	size_t n = 1;
 	courier_begin(courier, now);
-	while (err == ERR_OK && n > 0 && courier_goes_on(courier)) {
+	while (err == ERR_OK && n > 0 && courier_time(courier) < now + FAILURES_SECONDS && courier_goes_on(courier)) {
 		const struct store_failure *failures;
 		struct courier_result made = {0};
 		struct arena *arena = arena_new(0);

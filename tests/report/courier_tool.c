@@ -9,7 +9,8 @@
  *
  * A turn prints what it did. With DIE_AT=N in the environment the process kills itself before or behind the Nth call
  * that changes the world outside (even: before, odd: behind), and with DIE_LIST=FILE the calls are listed there. With
- * STORE_DOWN=NAME the calls of that function fail from then on.
+ * STORE_DOWN=NAME the calls of that function fail from then on; with STORE_SLOW=NAME each takes 12 seconds of the
+ *clock.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -49,6 +50,22 @@ static bool is_down(const char *call)
 	return down != NULL && strcmp(down, call) == 0;
 }
 
+static int64_t slept_ms;
+
+static void sleep_if_slow(const char *call)
+{
+	const char *slow = getenv("STORE_SLOW");
+	if (slow != NULL && strcmp(slow, call) == 0)
+		slept_ms += 12000;
+}
+
+int64_t __real_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void)
+{
+	return __real_clock_monotonic_ms() + slept_ms;
+}
+
 /* What the linker puts in the place of the function (--wrap). */
 #define WRAP(name, parameters, arguments)                                                                              \
 	enum err __real_##name parameters;                                                                             \
@@ -59,6 +76,7 @@ static bool is_down(const char *call)
 		if (is_down(#name))                                                                                    \
 			return ERR_IO;                                                                                 \
 		enum err err = __real_##name arguments;                                                                \
+		sleep_if_slow(#name);                                                                                  \
 		point(#name, "behind");                                                                                \
 		return err;                                                                                            \
 	}

@@ -343,6 +343,14 @@ class Failures(Case):
         self.assertEqual(len(self.messages("ruf@example.com")), 3)
         self.assertIn(b"Incidents: 6", self.messages("ruf@example.com")[2].data)
 
+    def test_a_flood_does_not_hold_up_other_reports(self):
+        self.configure(AggregateReports="yes", FailureReportsPerHour=100)
+        self.record("example.net", RECORD % "rua@example.net")
+        self.failed("example.com", "v=DMARC1; p=reject", 10)
+        first = self.turn(STORE_SLOW="store_failure_done")
+        self.assertEqual((first["failures"], len(self.messages("rua@example.net"))), (3, 1))
+        self.assertEqual(self.turn(NEXT + 60)["failures"], 7)
+
     def test_reports_about_us_make_none(self):
         for rcpt in ("reports@mx.example", "Operator@MX.example"):
             self.failed("example.com", RUF % "ruf@example.com", rcpt=rcpt)
