@@ -289,7 +289,7 @@ struct selection {
 	struct str why;
 };
 
-static struct str fill_in(struct arena *arena, struct str pattern, struct str domain)
+struct str signers_fill_in(struct arena *arena, struct str pattern, struct str domain)
 {
 	if (!has_percent(pattern))
 		return pattern;
@@ -306,7 +306,7 @@ static struct str fill_in(struct arena *arena, struct str pattern, struct str do
 /* i= must lie within d=, RFC 6376 section 3.5; opendkim.conf(5) says that it is left out where it does not. */
 static struct str identity_of(struct selection *selection, struct str pattern, struct str signing_domain)
 {
-	struct str identity = fill_in(selection->arena, pattern, selection->author_domain);
+	struct str identity = signers_fill_in(selection->arena, pattern, selection->author_domain);
 	if (identity.n == 0)
 		return identity;
 	ptrdiff_t at = str_rindex(identity, '@');
@@ -337,8 +337,8 @@ static bool choose(struct selection *selection, const struct key_row *row, struc
 {
 	struct arena *arena = selection->arena;
 	struct dkim_signer signer = {
-		.domain = fill_in(arena, row->domain, selection->author_domain),
-		.selector = fill_in(arena, row->selector, selection->author_domain),
+		.domain = signers_fill_in(arena, row->domain, selection->author_domain),
+		.selector = signers_fill_in(arena, row->selector, selection->author_domain),
 	};
 	if (already_chosen(selection, &signer))
 		return true;
@@ -346,8 +346,8 @@ static bool choose(struct selection *selection, const struct key_row *row, struc
 	if (row->key != NULL)
 		key = keyring_get(selection->signers->keyring, row->key, arena, &selection->why);
 	else
-		key = keyring_get_file(selection->signers->keyring, fill_in(arena, row->path, selection->author_domain),
-			arena, &selection->why);
+		key = keyring_get_file(selection->signers->keyring,
+			signers_fill_in(arena, row->path, selection->author_domain), arena, &selection->why);
 	if (key == NULL)
 		return false;
 	arena_on_reset(arena, release_key, key);

@@ -68,6 +68,9 @@ bool signers_have_list(const struct signers *signers, struct arena *arena, const
 enum signers_outcome signers_select_list(const struct signers *signers, struct arena *arena,
 	const struct address *recipient, const struct dkim_signer **ret_signers, size_t *ret_n, struct str *ret_why);
 
+/** @pattern of a KeyTable with @domain in the place of each "%"; in @arena, or @pattern itself where it has none. */
+struct str signers_fill_in(struct arena *arena, struct str pattern, struct str domain);
+
 /** Every distinct (domain, selector) with its key file, for testkey; calls @visit until it returns false. */
 struct signers_entry {
 	struct str name;

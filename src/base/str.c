@@ -79,6 +79,15 @@ struct str str_trim(struct str s)
 	return s;
 }
 
+struct str str_trim_wsp(struct str s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = str_skip(s, 1);
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
 bool str_cut(struct str *s, char separator, struct str *ret_word)
 {
 	if (s->p == NULL)

@@ -88,6 +88,8 @@ struct str str_head(struct str s, size_t n);
 
 /** Without white space (str_is_space) at both ends. */
 struct str str_trim(struct str s);
+/** Without blanks and tabs (WSP, RFC 5234) at both ends: where a line break would be an error. */
+struct str str_trim_wsp(struct str s);
 
 /**
  * Take what stands before the first @separator off the front of *@s.

@@ -75,10 +75,20 @@ static struct str shown(const struct reader *reader, struct str value)
 }
 
 /* What an earlier line said is still to be held against the later one; false: the earlier one stays. */
+/* Octal numbers may have zeros before them. */
+static bool says_the_same(const struct option_row *row, struct str a, struct str b)
+{
+	while (row->type == OPTION_UMASK && a.n > 1 && a.p[0] == '0')
+		a = str_skip(a, 1);
+	while (row->type == OPTION_UMASK && b.n > 1 && b.p[0] == '0')
+		b = str_skip(b, 1);
+	return str_eq(a, b);
+}
+
 static bool may_replace(const struct reader *reader, const struct option_row *row, const struct config_said *former,
 	struct str value, struct diag_place place)
 {
-	if (former->file_index == 0 || str_eq(former->text, value))
+	if (former->file_index == 0 || says_the_same(row, former->text, value))
 		return true;
 	if (former->file_index == reader->file_index) {
 		diag_warning(reader->diag, place, "%s is set again: \"%.*s\" takes the place of \"%.*s\" (%s)",

@@ -196,18 +196,6 @@ void ctl_progress_end(struct ctl_progress *progress)
 	*progress = (struct ctl_progress){0};
 }
 
-struct str ctl_fill_in(struct arena *arena, struct str pattern, struct str domain)
-{
-	struct buf out = buf_in(arena);
-	for (size_t i = 0; i < pattern.n; i++) {
-		if (pattern.p[i] == '%')
-			buf_add(&out, domain);
-		else
-			buf_add_char(&out, pattern.p[i]);
-	}
-	return buf_str(&out);
-}
-
 void ctl_print(const struct buf *out)
 {
 	fwrite(out->p, 1, out->n, stdout);

@@ -86,9 +86,6 @@ void ctl_progress(struct ctl_progress *progress, const char *format, ...) __attr
 /** Wipe what was shown. */
 void ctl_progress_end(struct ctl_progress *progress);
 
-/** @pattern of a KeyTable with @domain in the place of each "%". */
-struct str ctl_fill_in(struct arena *arena, struct str pattern, struct str domain);
-
 /** Print what was built with json_to(&buf), and a newline. */
 void ctl_print(const struct buf *out);
 

@@ -60,9 +60,9 @@ static bool add_entry(void *context, const struct signers_entry *entry)
 	struct arena *arena = finder->ctl->arena;
 	struct public_key found = {.domain = entry->domain, .selector = entry->selector, .key_file = entry->key_file};
 	if (finder->domain.n > 0) {
-		found.domain = ctl_fill_in(arena, found.domain, finder->domain);
-		found.selector = ctl_fill_in(arena, found.selector, finder->domain);
-		found.key_file = ctl_fill_in(arena, found.key_file, finder->domain);
+		found.domain = signers_fill_in(arena, found.domain, finder->domain);
+		found.selector = signers_fill_in(arena, found.selector, finder->domain);
+		found.key_file = signers_fill_in(arena, found.key_file, finder->domain);
 	} else if (str_index(found.domain, '%') >= 0 || str_index(found.selector, '%') >= 0 ||
 		   str_index(found.key_file, '%') >= 0) {
 		fprintf(stderr, "trimilterctl %s: the key \"%.*s\" depends on the author's domain: give one with -d\n",

@@ -85,9 +85,9 @@ static bool add_entry(void *context, const struct signers_entry *entry)
 		.has_key = true,
 	};
 	if (tester->domain.n > 0) {
-		test.domain = ctl_fill_in(arena, test.domain, tester->domain);
-		test.selector = ctl_fill_in(arena, test.selector, tester->domain);
-		test.key_file = ctl_fill_in(arena, test.key_file, tester->domain);
+		test.domain = signers_fill_in(arena, test.domain, tester->domain);
+		test.selector = signers_fill_in(arena, test.selector, tester->domain);
+		test.key_file = signers_fill_in(arena, test.key_file, tester->domain);
 		if (!str_eq(test.domain, tester->domain))
 			return true;
 	}

@@ -35,23 +35,13 @@ static struct str without_last_line_break(struct str text)
 	return text;
 }
 
-/* WSP only: a CR or LF within a record is not white space but an error. RFC 9989 section 4.8 */
-static struct str trim(struct str s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = str_skip(s, 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 static bool split_tag(struct str part, struct str *ret_name, struct str *ret_value)
 {
 	ptrdiff_t equals = str_index(part, '=');
 	if (equals < 0)
 		return false;
-	*ret_name = trim(str_head(part, (size_t)equals));
-	*ret_value = trim(str_skip(part, (size_t)equals + 1));
+	*ret_name = str_trim_wsp(str_head(part, (size_t)equals));
+	*ret_value = str_trim_wsp(str_skip(part, (size_t)equals + 1));
 	return true;
 }
 
@@ -264,7 +254,7 @@ bool dmarc_uri_list_is_usable(struct str list)
 {
 	struct str uri;
 	while (str_cut(&list, ',', &uri))
-		if (is_uri(trim(uri)))
+		if (is_uri(str_trim_wsp(uri)))
 			return true;
 	return false;
 }
@@ -315,8 +305,8 @@ static void check_uris(struct buf *out, const struct tag *tag)
 		return;
 	}
 	for (struct str rest = tag->value, uri; str_cut(&rest, ',', &uri);)
-		if (!is_uri(trim(uri)))
-			add_fault(out, tag->name.p, trim(uri), "no URI that a report could go to, ignored");
+		if (!is_uri(str_trim_wsp(uri)))
+			add_fault(out, tag->name.p, str_trim_wsp(uri), "no URI that a report could go to, ignored");
 }
 
 static void check_policies(struct buf *out, const struct tag tags[N_TAGS], enum dmarc_discovery discovery)

@@ -5,16 +5,6 @@
 /* Nobody needs so many; a record of 64 KiB could name thousands. */
 #define URIS_MAX 100
 
-/* WSP; a line break is not white space in a record, RFC 9989 section 4.8 */
-static struct str trim(struct str s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = str_skip(s, 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /* obs-dmarc-report-size: take it off the end of *@uri. RFC 7489 section 6.4: units are powers of two. */
 static bool split_size(struct str *uri, uint64_t *ret_bytes)
 {
@@ -103,7 +93,7 @@ void destination_parse(struct arena *arena, struct str list, const struct destin
 	size_t n = 0, capacity = 0;
 	struct str uri;
 	while (n < URIS_MAX && str_cut(&list, ',', &uri)) {
-		uri = trim(uri);
+		uri = str_trim_wsp(uri);
 		if (uri.n == 0)
 			continue;
 		destinations = arena_grow(arena, destinations, &capacity, n + 1, sizeof(*destinations));

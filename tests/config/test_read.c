@@ -298,6 +298,7 @@ static const struct {
 	{"but not for the socket", "Socket /a", "Socket /b", "Socket", "local:/a", 1},
 	{"nor the user", "UserID opendkim", "UserID opendmarc", "UserID", "opendkim", 1},
 	{"nor the mask", "UMask 007", "UMask 002", "UMask", "007", 1},
+	{"however many zeros", "UMask 0007", "UMask 007", "UMask", "007", 0},
 	{"nor the pid file", "PidFile /a", "PidFile /b", "PidFile", "/a", 1},
 	{"nor the base directory", "BaseDirectory /a", "BaseDirectory /b", "BaseDirectory", "/a", 1},
 	{"the same value is no contradiction", "Socket /a", "Socket /a", "Socket", "local:/a", 0},

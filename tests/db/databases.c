@@ -27,12 +27,14 @@ static void remove_files(void)
 	closedir(dir);
 }
 
-void databases_finish(void)
+int databases_finish(void **state)
 {
-	if (directory[0] == '\0')
-		return;
-	remove_files();
-	rmdir(directory);
+	(void)state;
+	if (directory[0] != '\0') {
+		remove_files();
+		rmdir(directory);
+	}
+	return 0;
 }
 
 const char *databases_url(enum db_kind kind)

@@ -12,7 +12,8 @@
 
 /** A directory for this test program; removed by databases_finish() with what is in it. */
 const char *databases_directory(void);
-void databases_finish(void);
+/** The teardown of its tests. */
+int databases_finish(void **state);
 
 /** How to open it: answer_ms is 300 for short tests of what takes too long. Strings are static. */
 struct db_setup databases_setup(enum db_kind kind);
@@ -26,5 +27,12 @@ struct db *databases_open(enum db_kind kind);
 
 /** Run @test on both; its message says on which it failed. */
 void databases_each(void (*test)(enum db_kind kind));
+/** Makes of test(kind) the cmocka test both_test. */
+#define ON_BOTH(test)                                                                                                  \
+	static void both_##test(void **state)                                                                          \
+	{                                                                                                              \
+		(void)state;                                                                                           \
+		databases_each(test);                                                                                  \
+	}
 
 #endif

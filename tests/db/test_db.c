@@ -486,27 +486,14 @@ static void sqlite_files(void **state)
 	assert_string_equal(error, "file is not a database");
 }
 
-#define EACH(test)                                                                                                     \
-	static void both_##test(void **state)                                                                          \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		databases_each(test);                                                                                  \
-	}
-EACH(values_come_back)
-EACH(bytes_are_bytes)
-EACH(parameters_go_by_number)
-EACH(a_result_may_be_left)
-EACH(nothing_of_a_failed_transaction_stays)
-EACH(errors_say_what_is_wrong)
-EACH(two_connections_take_turns)
-EACH(a_broken_connection_is_made_anew)
-
-static int clean_up(void **state)
-{
-	(void)state;
-	databases_finish();
-	return 0;
-}
+ON_BOTH(values_come_back)
+ON_BOTH(bytes_are_bytes)
+ON_BOTH(parameters_go_by_number)
+ON_BOTH(a_result_may_be_left)
+ON_BOTH(nothing_of_a_failed_transaction_stays)
+ON_BOTH(errors_say_what_is_wrong)
+ON_BOTH(two_connections_take_turns)
+ON_BOTH(a_broken_connection_is_made_anew)
 
 int main(void)
 {
@@ -527,5 +514,5 @@ int main(void)
 		cmocka_unit_test(encodings_that_lose_characters_are_refused),
 		cmocka_unit_test(sqlite_files),
 	};
-	return cmocka_run_group_tests(tests, NULL, clean_up);
+	return cmocka_run_group_tests(tests, NULL, databases_finish);
 }

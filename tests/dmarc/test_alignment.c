@@ -11,9 +11,6 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct arena *arena;
-static struct dmarc_suffixes *suffixes;
-
 struct row {
 	const char *zone;
 	const char *author, *identifier;
@@ -162,22 +159,6 @@ static void test_suffix_list(void **state)
 		check(DMARC_PSL, &rows[i]);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(0);
-	suffixes = dmarc_suffixes_load(NULL);
-	return arena == NULL || suffixes == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	dmarc_suffixes_free(suffixes);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,5 +166,5 @@ int main(void)
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_suffix_list),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, zone_set_up, zone_tear_down);
 }

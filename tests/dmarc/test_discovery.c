@@ -12,9 +12,6 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct arena *arena;
-static struct dmarc_suffixes *suffixes;
-
 static struct dmarc_lookups lookups_over(const struct dmarc_options *options, struct answers *answers)
 {
 	return (struct dmarc_lookups){
@@ -266,22 +263,6 @@ static void test_existence(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(0);
-	suffixes = dmarc_suffixes_load(NULL);
-	return arena == NULL || suffixes == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	dmarc_suffixes_free(suffixes);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,5 +271,5 @@ int main(void)
 		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_existence),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, zone_set_up, zone_tear_down);
 }

@@ -13,9 +13,6 @@
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define IDENTITIES_MAX 40
 
-static struct arena *arena;
-static struct dmarc_suffixes *suffixes;
-
 /* What was checked, as words: "spf:example.com dkim:mail.example.com dkim?example.net dkim!x.example" */
 struct message {
 	struct dmarc_input input;
@@ -556,22 +553,6 @@ static void test_give_up(void **state)
 	arena_reset(arena);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(0);
-	suffixes = dmarc_suffixes_load(NULL);
-	return arena == NULL || suffixes == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	dmarc_suffixes_free(suffixes);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,5 +567,5 @@ int main(void)
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_give_up),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, zone_set_up, zone_tear_down);
 }

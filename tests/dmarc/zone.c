@@ -4,6 +4,25 @@
 
 #define MAX_RECORDS 8
 
+struct arena *arena;
+struct dmarc_suffixes *suffixes;
+
+int zone_set_up(void **state)
+{
+	(void)state;
+	arena = arena_new(0);
+	suffixes = dmarc_suffixes_load(NULL);
+	return arena == NULL || suffixes == NULL;
+}
+
+int zone_tear_down(void **state)
+{
+	(void)state;
+	arena_free(arena);
+	dmarc_suffixes_free(suffixes);
+	return 0;
+}
+
 struct row {
 	struct str type, name, data;
 };

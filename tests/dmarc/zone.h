@@ -1,10 +1,18 @@
 /*
- * For tests: answers from a zone written as text, without a resolver.
+ * For tests: answers from a zone written as text, without a resolver; memory and suffix list.
  */
 #ifndef TRIMILTER_TESTS_DMARC_ZONE_H
 #define TRIMILTER_TESTS_DMARC_ZONE_H
 
 #include "base/answer.h"
+#include "dmarc/psl.h"
+
+/** Of the tests: between zone_set_up() and zone_tear_down(). */
+extern struct arena *arena;
+extern struct dmarc_suffixes *suffixes; /* the system's list */
+
+int zone_set_up(void **state);
+int zone_tear_down(void **state);
 
 /**
  * Answer all that @answers wants; returns how many questions that were.

@@ -152,23 +152,10 @@ static void all_hosts_may_come_at_once(enum db_kind kind)
 	db_close(db);
 }
 
-#define EACH(test)                                                                                                     \
-	static void both_##test(void **state)                                                                          \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		databases_each(test);                                                                                  \
-	}
-EACH(from_version_1_to_the_next)
-EACH(a_version_that_fails_changes_nothing)
-EACH(tables_of_a_newer_release_are_refused)
-EACH(all_hosts_may_come_at_once)
-
-static int clean_up(void **state)
-{
-	(void)state;
-	databases_finish();
-	return 0;
-}
+ON_BOTH(from_version_1_to_the_next)
+ON_BOTH(a_version_that_fails_changes_nothing)
+ON_BOTH(tables_of_a_newer_release_are_refused)
+ON_BOTH(all_hosts_may_come_at_once)
 
 int main(void)
 {
@@ -178,5 +165,5 @@ int main(void)
 		cmocka_unit_test(both_tables_of_a_newer_release_are_refused),
 		cmocka_unit_test(both_all_hosts_may_come_at_once),
 	};
-	return cmocka_run_group_tests(tests, NULL, clean_up);
+	return cmocka_run_group_tests(tests, NULL, databases_finish);
 }

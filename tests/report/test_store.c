@@ -398,26 +398,13 @@ static void a_file_that_was_removed_is_made_anew(void **state)
 	arena_free(arena);
 }
 
-#define EACH(test)                                                                                                     \
-	static void both_##test(void **state)                                                                          \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		databases_each(test);                                                                                  \
-	}
-EACH(equal_rows_are_one)
-EACH(differences_count)
-EACH(many_rows)
-EACH(batches_come_by_pages)
-EACH(a_visitor_may_use_the_store_and_leave)
-EACH(what_comes_late_gets_a_batch_of_its_own)
-EACH(no_text_is_refused)
-
-static int clean_up(void **state)
-{
-	(void)state;
-	databases_finish();
-	return 0;
-}
+ON_BOTH(equal_rows_are_one)
+ON_BOTH(differences_count)
+ON_BOTH(many_rows)
+ON_BOTH(batches_come_by_pages)
+ON_BOTH(a_visitor_may_use_the_store_and_leave)
+ON_BOTH(what_comes_late_gets_a_batch_of_its_own)
+ON_BOTH(no_text_is_refused)
 
 int main(void)
 {
@@ -432,5 +419,5 @@ int main(void)
 		cmocka_unit_test(urls),
 		cmocka_unit_test(a_file_that_was_removed_is_made_anew),
 	};
-	return cmocka_run_group_tests(tests, NULL, clean_up);
+	return cmocka_run_group_tests(tests, NULL, databases_finish);
 }

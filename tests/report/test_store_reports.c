@@ -434,28 +434,15 @@ static void only_what_is_over_is_forgotten(enum db_kind kind)
 	store_close(store);
 }
 
-#define EACH(test)                                                                                                     \
-	static void both_##test(void **state)                                                                          \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		databases_each(test);                                                                                  \
-	}
-EACH(a_report_is_kept_once)
-EACH(all_parts_or_none)
-EACH(one_at_a_time_delivers)
-EACH(another_try)
-EACH(failures_wait)
-EACH(what_cannot_be_read_stands_in_nobodys_way)
-EACH(so_many_an_hour)
-EACH(bounces_suppress_for_a_growing_time)
-EACH(only_what_is_over_is_forgotten)
-
-static int clean_up(void **state)
-{
-	(void)state;
-	databases_finish();
-	return 0;
-}
+ON_BOTH(a_report_is_kept_once)
+ON_BOTH(all_parts_or_none)
+ON_BOTH(one_at_a_time_delivers)
+ON_BOTH(another_try)
+ON_BOTH(failures_wait)
+ON_BOTH(what_cannot_be_read_stands_in_nobodys_way)
+ON_BOTH(so_many_an_hour)
+ON_BOTH(bounces_suppress_for_a_growing_time)
+ON_BOTH(only_what_is_over_is_forgotten)
 
 int main(void)
 {
@@ -470,5 +457,5 @@ int main(void)
 		cmocka_unit_test(both_bounces_suppress_for_a_growing_time),
 		cmocka_unit_test(both_only_what_is_over_is_forgotten),
 	};
-	return cmocka_run_group_tests(tests, NULL, clean_up);
+	return cmocka_run_group_tests(tests, NULL, databases_finish);
 }
