@@ -45,8 +45,8 @@ static void release(struct job *job)
 		job_free(job);
 }
 
-struct job *job_new(
-	struct dns *dns, unsigned dns_timeout_ms, const struct spf_options *spf, auth_wake *wake, void *wake_context)
+struct job *job_new(struct dns *dns, unsigned dns_timeout_ms, const struct spf_options *spf, struct arena_meter *meter,
+	auth_wake *wake, void *wake_context)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	if (job == NULL)
@@ -64,6 +64,7 @@ struct job *job_new(
 		job_free(job);
 		return NULL;
 	}
+	arena_set_meter(job->arena, meter);
 	arena_set_boundary(job->arena, &boundary);
 	job->answers = answers_new(job->arena);
 	arena_set_boundary(job->arena, NULL);
@@ -106,6 +107,7 @@ void job_start_spf(struct job *job, const struct spf_query *query)
 	run->arena = arena_new(JOB_ARENA_CAP);
 	if (run->arena == NULL)
 		arena_fail(job->arena);
+	arena_set_meter(run->arena, arena_meter(job->arena));
 	run->query = *query;
 	run->query.helo = arena_dup(job->arena, query->helo);
 	run->query.mail_from = arena_dup(job->arena, query->mail_from);

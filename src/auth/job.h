@@ -20,11 +20,12 @@ struct job;
 
 /**
  * @dns, @spf  borrowed; must outlive job_drop()
+ * @meter      counts its memory; outlives the questions too. NULL: nowhere
  * @wake       called under the job's lock, after each answer that arrives while job_set_waiting() holds
  * NULL: out of memory.
  */
-struct job *job_new(
-	struct dns *dns, unsigned dns_timeout_ms, const struct spf_options *spf, auth_wake *wake, void *wake_context);
+struct job *job_new(struct dns *dns, unsigned dns_timeout_ms, const struct spf_options *spf, struct arena_meter *meter,
+	auth_wake *wake, void *wake_context);
 
 /** The message is gone: nothing is evaluated and nobody woken any more. Look-ups in flight only fill the cache. */
 void job_drop(struct job *job);

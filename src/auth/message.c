@@ -146,7 +146,7 @@ struct auth_message *auth_message_new(struct arena *arena, struct runtime *runti
 		message->verifier = dkim_verifier_new(arena, &runtime->dkim_verify, runtime->dkim_keys, now);
 	/* From here on the arena's reset gives back what is held outside of it. */
 	arena_on_reset(arena, drop, message);
-	message->job = job_new(dns, runtime->dns.timeout_ms, &runtime->spf, wake, wake_context);
+	message->job = job_new(dns, runtime->dns.timeout_ms, &runtime->spf, arena_meter(arena), wake, wake_context);
 	if (message->job == NULL)
 		arena_fail(arena);
 	message->runtime = runtime_ref(runtime);

@@ -79,6 +79,7 @@ struct auth_options {
 	unsigned maximum_headers;      /* fields kept per message; 10,000... */
 	size_t maximum_header_bytes;   /* MaximumHeaders; bytes kept; 4 MiB */
 	size_t maximum_message_memory; /* arena cap; bytes; 16 MiB */
+	size_t maximum_memory;         /* of all messages that need more than ARENA_SMALL; bytes; 256 MiB */
 	unsigned evaluation_timeout;   /* seconds from MAIL until what is missing counts as temperror; 20 */
 };
 

@@ -97,6 +97,7 @@ static void set_defaults(struct runtime *runtime, struct arena *arena)
 		.maximum_headers = 10000,
 		.maximum_header_bytes = (size_t)4 << 20,
 		.maximum_message_memory = (size_t)16 << 20,
+		.maximum_memory = (size_t)256 << 20,
 		.evaluation_timeout = 20,
 	};
 	runtime->dkim_verify = (struct dkim_verify_options){

@@ -13,7 +13,6 @@
  */
 #define BLOCK_SIZE_MIN ((size_t)2 * 1024)
 #define BLOCK_SIZE_MAX ((size_t)16 * 1024)
-#define KEEP_SIZE ((size_t)64 * 1024)
 /* Of such there is mostly one (a signature), though there may be many. */
 #define LARGE_ELEMENT 100
 
@@ -35,8 +34,10 @@ struct arena {
 	struct cleanup *cleanups;
 	jmp_buf *boundary;
 	struct arena *parent; /* of one within another */
+	struct arena_meter *meter;
 	size_t cap;
 	size_t used;
+	size_t held; /* in blocks */
 };
 
 struct arena *arena_new(size_t cap)
@@ -57,6 +58,19 @@ static void run_cleanups(struct arena *arena)
 	}
 }
 
+static void uncount_block(struct arena *arena, size_t size)
+{
+	arena->held -= size;
+	if (arena->meter != NULL)
+		atomic_fetch_sub(&arena->meter->held, size);
+}
+
+static void block_free(struct arena *arena, struct block *block)
+{
+	uncount_block(arena, block->size);
+	free(block);
+}
+
 void arena_free(struct arena *arena)
 {
 	if (arena == NULL)
@@ -64,7 +78,7 @@ void arena_free(struct arena *arena)
 	run_cleanups(arena);
 	for (struct block *block = arena->blocks, *next; block != NULL; block = next) {
 		next = block->next;
-		free(block);
+		block_free(arena, block);
 	}
 	free(arena);
 }
@@ -80,6 +94,7 @@ struct arena *arena_new_within(struct arena *parent)
 	if (arena == NULL)
 		arena_fail(parent);
 	arena->parent = parent;
+	arena->meter = parent->meter;
 	arena_on_reset(parent, free_within, arena);
 	return arena;
 }
@@ -91,8 +106,8 @@ void arena_reset(struct arena *arena)
 	size_t kept_size = 0;
 	for (struct block *block = arena->blocks, *next; block != NULL; block = next) {
 		next = block->next;
-		if (kept_size + block->size > KEEP_SIZE) {
-			free(block);
+		if (kept_size + block->size > ARENA_SMALL) {
+			block_free(arena, block);
 			continue;
 		}
 		kept_size += block->size;
@@ -118,12 +133,30 @@ static size_t usual_size(const struct arena *arena)
 	return arena->used < BLOCK_SIZE_MAX ? arena->used : BLOCK_SIZE_MAX;
 }
 
+/* False: together the arenas hold too much, and this one is not small. */
+static bool count_block(struct arena *arena, size_t size)
+{
+	struct arena_meter *meter = arena->meter;
+	arena->held += size;
+	if (meter == NULL)
+		return true;
+	size_t limit = atomic_load(&meter->limit), held = atomic_fetch_add(&meter->held, size) + size;
+	if (limit == 0 || held <= limit || arena->held <= ARENA_SMALL)
+		return true;
+	uncount_block(arena, size);
+	return false;
+}
+
 static struct block *block_new(struct arena *arena, size_t need)
 {
 	size_t usual = usual_size(arena), size = need > usual ? need : usual;
-	struct block *block = malloc(sizeof(*block) + size);
-	if (block == NULL)
+	if (!count_block(arena, size))
 		return NULL;
+	struct block *block = malloc(sizeof(*block) + size);
+	if (block == NULL) {
+		uncount_block(arena, size);
+		return NULL;
+	}
 	block->size = size;
 	block->used = 0;
 	/* A block made for one large object is full at once: let the current one go on filling. */
@@ -256,6 +289,21 @@ void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *ob
 	}
 	*record = (struct cleanup){arena->cleanups, cleanup, object};
 	arena->cleanups = record;
+}
+
+void arena_set_meter(struct arena *arena, struct arena_meter *meter)
+{
+	arena->meter = meter;
+}
+
+struct arena_meter *arena_meter(const struct arena *arena)
+{
+	return arena->meter;
+}
+
+size_t arena_held(const struct arena *arena)
+{
+	return arena->held;
 }
 
 size_t arena_used(const struct arena *arena)

@@ -15,6 +15,7 @@
 #define TRIMILTER_BASE_ARENA_H
 
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -34,7 +35,7 @@ void arena_free(struct arena *arena);
  */
 struct arena *arena_new_within(struct arena *parent);
 
-/** Run the cleanups, last registered first, and forget all allocations; blocks over 64 KiB go back to malloc. */
+/** Run the cleanups, last registered first, and forget all allocations; blocks beyond ARENA_SMALL go back to malloc. */
 void arena_reset(struct arena *arena);
 
 /**
@@ -71,6 +72,22 @@ void arena_on_reset(struct arena *arena, void (*cleanup)(void *object), void *ob
 
 /** Behave as if an allocation had failed: for a boundary that had to tidy up and passes the failure on. */
 _Noreturn void arena_fail(struct arena *arena);
+
+/** What an arena may hold whatever the others hold: nearly all messages need less. Bytes. */
+#define ARENA_SMALL ((size_t)64 * 1024)
+
+/** What many arenas hold together, in bytes of their blocks; over the limit those that are not small get no more. */
+struct arena_meter {
+	atomic_size_t held;
+	atomic_size_t limit; /* 0: none */
+};
+
+/** Count @arena, and those within it, in @meter, which outlives them. Before the first allocation. NULL: nowhere. */
+void arena_set_meter(struct arena *arena, struct arena_meter *meter);
+struct arena_meter *arena_meter(const struct arena *arena);
+
+/** Bytes of its blocks, those within it not counted. */
+size_t arena_held(const struct arena *arena);
 
 /** Bytes handed out since the last reset. */
 size_t arena_used(const struct arena *arena);

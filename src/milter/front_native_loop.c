@@ -136,33 +136,6 @@ void loop_yield(struct connection *connection)
 	event_add(&member_of(connection)->deadline, &(struct timeval){0});
 }
 
-static void on_readable(int fd, short what, void *member)
-{
-	(void)fd;
-	(void)what;
-	connection_readable(member);
-}
-
-static void on_writable(int fd, short what, void *member)
-{
-	(void)fd;
-	(void)what;
-	connection_writable(member);
-}
-
-static void on_deadline(int fd, short what, void *member)
-{
-	(void)fd;
-	(void)what;
-	connection_due(member);
-}
-
-static void resume(struct member *member)
-{
-	event_del(&member->deadline);
-	connection_resume(&member->connection);
-}
-
 /* ---- the members, by when they were heard ---- */
 
 static void put_first(struct loop *loop, struct member *member)
@@ -186,30 +159,7 @@ void loop_heard(struct connection *connection)
 	put_first(connection->loop, member_of(connection));
 }
 
-/* ---- begin and end of a connection ---- */
-
-/* NULL: out of memory. The loop may be another thread's: it has the member once it has taken it off its queue. */
-static struct member *member_new(struct loop *loop, int fd)
-{
-	struct member *member = calloc(1, sizeof(*member));
-	if (member == NULL)
-		return NULL;
-	connection_init(&member->connection, loop, &loop->scratch, fd);
-	atomic_fetch_add(&loop->n_members, 1);
-	atomic_fetch_add(&loop->scratch.native->n_connections, 1);
-	return member;
-}
-
-static void start(struct loop *loop, struct member *member)
-{
-	int fd = member->connection.fd;
-	event_assign(&member->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, member);
-	event_assign(&member->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, member);
-	event_assign(&member->deadline, loop->base, -1, 0, on_deadline, member);
-	member->started = true;
-	put_first(loop, member);
-	connection_start(&member->connection);
-}
+/* ---- the end of a connection ---- */
 
 static void leave_loop(struct loop *loop, struct member *member)
 {
@@ -261,6 +211,86 @@ static struct member *longest_silent(const struct loop *loop, int64_t silent_ms)
 		if (member->connection.talk.state != TALK_ENDING)
 			return member;
 	return NULL;
+}
+
+/*
+ * Where messages hold nearly all of MaximumMemory, those of them that hold much and have been silent for longest give
+ * way: whoever sends a large header and stops shall not be the reason why others' large ones are deferred.
+ */
+static void relieve(struct loop *loop)
+{
+	const struct service *service = loop->scratch.native->service;
+	struct member *member = loop->last, *previous;
+	for (; member != NULL && service_memory_is_short(service); member = previous) {
+		const struct talk *talk = &member->connection.talk;
+		previous = member->previous;
+		if (talk->state == TALK_ENDING || talk->session == NULL || session_memory(talk->session) <= ARENA_SMALL)
+			continue;
+		fault_log(LOG_LEVEL_ERROR, STR(""),
+			"messages hold nearly all of MaximumMemory: closing connections that hold much and have long "
+			"been silent");
+		member_close(member);
+	}
+}
+
+/* @happened may close the connection. */
+static void tell(struct member *member, void happened(struct connection *connection))
+{
+	struct loop *loop = member->connection.loop;
+	happened(&member->connection);
+	relieve(loop);
+}
+
+static void on_readable(int fd, short what, void *member)
+{
+	(void)fd;
+	(void)what;
+	tell(member, connection_readable);
+}
+
+static void on_writable(int fd, short what, void *member)
+{
+	(void)fd;
+	(void)what;
+	tell(member, connection_writable);
+}
+
+static void on_deadline(int fd, short what, void *member)
+{
+	(void)fd;
+	(void)what;
+	tell(member, connection_due);
+}
+
+static void resume(struct member *member)
+{
+	event_del(&member->deadline);
+	connection_resume(&member->connection);
+}
+
+/* ---- the begin of a connection ---- */
+
+/* NULL: out of memory. The loop may be another thread's: it has the member once it has taken it off its queue. */
+static struct member *member_new(struct loop *loop, int fd)
+{
+	struct member *member = calloc(1, sizeof(*member));
+	if (member == NULL)
+		return NULL;
+	connection_init(&member->connection, loop, &loop->scratch, fd);
+	atomic_fetch_add(&loop->n_members, 1);
+	atomic_fetch_add(&loop->scratch.native->n_connections, 1);
+	return member;
+}
+
+static void start(struct loop *loop, struct member *member)
+{
+	int fd = member->connection.fd;
+	event_assign(&member->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, member);
+	event_assign(&member->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, member);
+	event_assign(&member->deadline, loop->base, -1, 0, on_deadline, member);
+	member->started = true;
+	put_first(loop, member);
+	connection_start(&member->connection);
 }
 
 /* ---- accepting ---- */

@@ -6,6 +6,8 @@
 
 /* As many messages as are likely to be in flight at a time on a busy host; each keeps at most 64 KiB when idle. */
 #define MAX_SPARE 16
+/* A message that leaves a hole in the heap worth giving back. */
+#define LARGE ((size_t)1024 * 1024)
 
 struct service {
 	struct dns *dns;
@@ -14,7 +16,8 @@ struct service {
 	struct runtime *runtime;        /* under lock */
 	struct arena *spare[MAX_SPARE]; /* under lock; all with the cap of runtime */
 	size_t n_spare;                 /* under lock */
-	atomic_bool log_accepted;
+	struct arena_meter meter;
+	atomic_bool log_accepted, was_large;
 	atomic_uint sessions;
 	atomic_uint messages;
 	atomic_uint_fast64_t n_connections, n_messages, n_verdicts[VERDICT_ACTIONS], n_faults;
@@ -69,6 +72,7 @@ void service_publish(struct service *service, struct runtime *runtime, bool log_
 	service->runtime = runtime;
 	drop_spare(service); /* the cap may be another now */
 	atomic_store(&service->log_accepted, log_accepted);
+	atomic_store(&service->meter.limit, runtime->auth.maximum_memory);
 	pthread_mutex_unlock(&service->lock);
 	runtime_unref(former);
 }
@@ -88,16 +92,22 @@ void service_message_begin(struct service *service, struct runtime **ret_runtime
 	if (service->n_spare > 0)
 		arena = service->spare[--service->n_spare];
 	pthread_mutex_unlock(&service->lock);
-	if (arena == NULL)
+	if (arena == NULL) {
 		arena = arena_new(runtime != NULL ? runtime->auth.maximum_message_memory : 0);
+		if (arena != NULL)
+			arena_set_meter(arena, &service->meter);
+	}
 	*ret_runtime = runtime;
 	*ret_arena = arena;
 }
 
 void service_message_end(struct service *service, struct runtime *runtime, struct arena *arena)
 {
-	if (arena != NULL)
+	if (arena != NULL) {
+		if (arena_held(arena) >= LARGE)
+			atomic_store(&service->was_large, true);
 		arena_reset(arena);
+	}
 	pthread_mutex_lock(&service->lock);
 	if (arena != NULL && runtime == service->runtime && service->n_spare < MAX_SPARE) {
 		service->spare[service->n_spare++] = arena;
@@ -107,6 +117,17 @@ void service_message_end(struct service *service, struct runtime *runtime, struc
 	arena_free(arena);
 	runtime_unref(runtime);
 	atomic_fetch_sub(&service->messages, 1);
+}
+
+bool service_memory_is_short(const struct service *service)
+{
+	size_t limit = atomic_load(&service->meter.limit);
+	return limit != 0 && atomic_load(&service->meter.held) > limit - limit / 4;
+}
+
+bool service_memory_was_large(struct service *service)
+{
+	return atomic_exchange(&service->was_large, false);
 }
 
 void service_session_begin(struct service *service)

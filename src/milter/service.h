@@ -43,6 +43,11 @@ void service_message_begin(struct service *service, struct runtime **ret_runtime
 /** Takes both back; either may be NULL. The arena's cleanups run here. */
 void service_message_end(struct service *service, struct runtime *runtime, struct arena *arena);
 
+/** Messages hold nearly all of MaximumMemory: those that are given up now spare others a refusal. */
+bool service_memory_is_short(const struct service *service);
+/** True once after messages that needed much: the heap has holes that the system might have back. */
+bool service_memory_was_large(struct service *service);
+
 void service_session_begin(struct service *service);
 void service_session_end(struct service *service);
 

@@ -67,6 +67,8 @@ static void drop_message(struct session *session)
 static void fail_message(struct session *session, const char *why)
 {
 	drop_message(session);
+	/* Nothing is needed any more but the answer. */
+	arena_reset(session->arena);
 	session->failure = why;
 }
 
@@ -338,4 +340,9 @@ void session_finish(struct session *session, bool applied)
 void session_abort(struct session *session)
 {
 	end_message(session);
+}
+
+size_t session_memory(const struct session *session)
+{
+	return session->arena != NULL ? arena_held(session->arena) : 0;
 }

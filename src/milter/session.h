@@ -78,4 +78,7 @@ const struct verdict *session_internal_error(struct session *session);
 
 void session_abort(struct session *session);
 
+/** Bytes that its message holds; 0: there is none. */
+size_t session_memory(const struct session *session);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -220,6 +221,8 @@ static void tick(struct worker *worker)
 		return;
 	worker->ticked_at = now;
 	fault_log_rest(false);
+	if (service_memory_was_large(worker->service))
+		malloc_trim(0);
 	if (service_spool(worker->service) != NULL)
 		spool_tick(service_spool(worker->service));
 }

@@ -83,6 +83,34 @@ static void arena_jumps_at_its_cap_and_cleans_up(void **state)
 	arena_free(arena);
 }
 
+static void arenas_share_what_a_meter_allows(void **state)
+{
+	(void)state;
+	struct arena_meter meter = {.limit = 1000000};
+	struct arena *large = arena_new(0), *small = arena_new(0);
+	arena_set_meter(large, &meter);
+	arena_set_meter(small, &meter);
+	assert_non_null(arena_try_alloc(large, 900000));
+	assert_null(arena_try_alloc(large, 200000));
+	assert_null(arena_try_alloc(small, 200000));
+	assert_int_equal(meter.held, arena_held(large));
+	/* Who needs little gets it whatever the others hold. */
+	while (arena_held(small) < ARENA_SMALL - 20000)
+		assert_non_null(arena_try_alloc(small, 1000));
+	assert_null(arena_try_alloc(small, 100000));
+	assert_int_equal(meter.held, arena_held(large) + arena_held(small));
+	arena_free(large);
+	assert_int_equal(meter.held, arena_held(small));
+	assert_non_null(arena_try_alloc(small, 900000));
+	arena_reset(small);
+	assert_in_range(meter.held, 1, ARENA_SMALL);
+	struct arena *within = arena_new_within(small);
+	assert_non_null(arena_try_alloc(within, 500000));
+	assert_in_range(meter.held, 500000, 600000);
+	arena_free(small);
+	assert_int_equal(meter.held, 0);
+}
+
 static void arena_within_another_fails_to_its_boundary_and_goes_with_it(void **state)
 {
 	(void)state;
@@ -320,6 +348,7 @@ int main(void)
 		cmocka_unit_test(cut_gives_each_word_and_ends),
 		cmocka_unit_test(numbers_are_digits_within_range),
 		cmocka_unit_test(arena_jumps_at_its_cap_and_cleans_up),
+		cmocka_unit_test(arenas_share_what_a_meter_allows),
 		cmocka_unit_test(arena_within_another_fails_to_its_boundary_and_goes_with_it),
 		cmocka_unit_test(arena_memory_is_zero_also_after_reset),
 		cmocka_unit_test(domains_become_canonical_or_are_refused),

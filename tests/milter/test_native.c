@@ -230,6 +230,44 @@ static void test_the_largest_gives_way(void **state)
 	tear_down(&fixture);
 }
 
+/* A message of that many bytes, which stops within its header. */
+static int hold(const struct fixture *fixture, const char *bytes)
+{
+	static const char begin[] = "\0\0\0\5M<a>\0\0\0\0\5R<b>\0\0\0\0\x0fLX-Eat\0";
+	int fd = connect_to(fixture);
+	assert_true(is_answered(fd));
+	say(fd, begin, sizeof(begin) - 1);
+	say(fd, bytes, 8);
+	assert_true(is_answered(fd));
+	usleep(50000);
+	return fd;
+}
+
+/* Before the memory of all messages is used up those go that hold much and say nothing. */
+static void test_large_messages_give_way(void **state)
+{
+	(void)state;
+	struct fixture fixture;
+	set_up(&fixture,
+		(struct native_limits){
+			.connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
+	struct runtime *runtime = runtime_new();
+	runtime->auth.maximum_memory = 1000000;
+	service_publish(fixture.native.service, runtime, true);
+	int small = hold(&fixture, " 000100"), other_loop = connect_to(&fixture);
+	int first = hold(&fixture, " 400000"), other_too = connect_to(&fixture);
+	int second = hold(&fixture, " 300000");
+	/* The latter makes it more than three quarters; it is the loop of the former too. */
+	int another = connect_to(&fixture);
+	int third = hold(&fixture, " 200000");
+	assert_true(is_closed(first, 1000));
+	assert_false(hears(small, 0) || hears(second, 0) || hears(third, 0));
+	const int fds[] = {small, other_loop, first, other_too, second, another, third};
+	for (size_t i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	tear_down(&fixture);
+}
+
 static void test_stopped_ones_leave_connections_to_others(void **state)
 {
 	(void)state;
@@ -266,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_each_loop_gets_its_share),
 		cmocka_unit_test(test_silent_ones_make_room),
 		cmocka_unit_test(test_the_largest_gives_way),
+		cmocka_unit_test(test_large_messages_give_way),
 		cmocka_unit_test(test_stopped_ones_leave_connections_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
