@@ -15,6 +15,9 @@
 #include "message/results.h"
 #include "tables/hosts.h"
 
+/* No honest field hides even one results field. */
+#define HIDDEN_RESULTS_MAX 10
+
 struct auth_message {
 	struct arena *arena;
 	struct runtime *runtime;
@@ -337,6 +340,21 @@ static void judge(struct auth_message *message, struct answers *answers, struct 
 	job_set_waiting(message->job, !message->done);
 }
 
+/* Does the field claim to be a results field of ours, or what stands in it for readers that begin another one there? */
+static bool is_forged(const struct header_field *field, const struct str *ids, size_t n_ids)
+{
+	const struct str name = STR("Authentication-Results");
+	if (is_called(field, name) && results_claims(field->value, ids, n_ids))
+		return true;
+	struct str rest = field->value;
+	size_t n_hidden = 0;
+	for (struct header_field hidden; header_next_hidden(&rest, &hidden);)
+		if (is_called(&hidden, name) &&
+			(++n_hidden > HIDDEN_RESULTS_MAX || results_claims(hidden.value, ids, n_ids)))
+			return true;
+	return false;
+}
+
 /*
  * What is taken out, bottom up: arrived results fields that claim to be ours, and with RemoveOldSignatures the
  * signatures on what we sign.
@@ -355,8 +373,7 @@ static void find_deletions(struct auth_message *message)
 	size_t capacity = 0;
 	for (size_t i = message->headers.n; i > 0; i--) {
 		const struct header_field *field = &message->headers.fields[i - 1];
-		bool forged = !options->keep_results && is_called(field, STR("Authentication-Results")) &&
-			      results_claims(field->value, ids, n_ids);
+		bool forged = !options->keep_results && is_forged(field, ids, n_ids);
 		bool old = options->remove_old_signatures && message->signing.n_signed > 0 &&
 			   is_called(field, STR("DKIM-Signature"));
 		if (!forged && !old)

@@ -7,6 +7,7 @@
 #define AUTHOR_DOMAINS_MAX 100
 #define SALVAGE_MAX 1000
 #define AUTHOR_FIELDS_MAX 100
+#define HIDDEN_FIELDS_MAX 10
 
 struct collector {
 	struct arena *arena;
@@ -98,12 +99,31 @@ static void add_field(struct collector *collector, struct str value)
 		note_malformed(collector->author, "another address in quotes or a comment");
 }
 
+/* From fields that only some readers see, behind line breaks within other fields; within From none may stand anyway. */
+static void add_hidden_fields(struct collector *collector, const struct headers *headers)
+{
+	const struct str from = STR("From");
+	size_t n_hidden = 0;
+	for (size_t i = 0; i < headers->n; i++) {
+		struct str rest = headers->fields[i].value;
+		if (str_ieq(header_field_name(&headers->fields[i]), from))
+			continue;
+		for (struct header_field hidden; header_next_hidden(&rest, &hidden);)
+			if (str_ieq(header_field_name(&hidden), from) && n_hidden++ < HIDDEN_FIELDS_MAX)
+				salvage_domains(collector, hidden.value);
+	}
+	if (n_hidden > 0)
+		note_malformed(collector->author, "From behind a line break within another field");
+	collector->author->n_fields += n_hidden;
+}
+
 void author_find(struct arena *arena, const struct headers *headers, struct author *ret_author)
 {
 	struct collector collector = {.arena = arena, .author = ret_author};
 	const struct str from = STR("From");
 	size_t n_kept = headers_count(headers, from);
 	*ret_author = (struct author){.outcome = AUTHOR_NONE, .n_fields = n_kept + headers->dropped_from};
+	add_hidden_fields(&collector, headers);
 	if (ret_author->n_fields == 0) {
 		ret_author->reason = "no From field";
 		return;

@@ -133,6 +133,29 @@ static bool is_continuation(struct str rest)
 	return rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t');
 }
 
+static bool has_line_break(struct str s)
+{
+	return s.n > 0 && (memchr(s.p, '\n', s.n) != NULL || memchr(s.p, '\r', s.n) != NULL);
+}
+
+bool header_next_hidden(struct str *rest, struct header_field *ret_field)
+{
+	if (!has_line_break(*rest))
+		return false;
+	for (size_t i = 0; i < rest->n; i++) {
+		if (rest->p[i] != '\r' && rest->p[i] != '\n')
+			continue;
+		struct str line = str_skip(*rest, i + 1);
+		size_t n_name = field_name_length(line);
+		if (n_name == 0)
+			continue;
+		*ret_field = (struct header_field){str_head(line, n_name), str_skip(line, n_name + 1), 0};
+		*rest = ret_field->value;
+		return true;
+	}
+	return false;
+}
+
 void headers_split(struct headers *headers, struct str message, struct str *ret_body)
 {
 	bool crlf = message.n > 0 && memmem(message.p, message.n, "\r\n", 2) != NULL;

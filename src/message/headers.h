@@ -50,6 +50,16 @@ const struct header_field *headers_find(const struct headers *headers, struct st
 size_t headers_count(const struct headers *headers, struct str name);
 
 /**
+ * The next line within a field's value that some readers take for a field of its own: it looks like one and stands
+ * behind a CR or LF that is no fold, which an MTA may have let through.
+ *
+ * *rest       the value at first; cut to what is left to be looked at
+ * *ret_field  borrowed from it; its value is all that follows, ordinal is 0
+ * False: there is none any more.
+ */
+bool header_next_hidden(struct str *rest, struct header_field *ret_field);
+
+/**
  * Split a stored message into header fields and body.
  *
  * Lines end in CRLF, or in LF where the message has no CRLF at all. A leading

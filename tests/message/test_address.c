@@ -458,6 +458,23 @@ static const struct fields_row fields_rows[] = {
 		.domains = "victim.example example.com",
 		.reason = "more than two From fields",
 		.n_fields = 3},
+	{.names = {STR_INIT("Subject"), STR_INIT("From")},
+		.values = {STR_INIT(" x\rFrom: a@victim.example"), STR_INIT("b@example.com")},
+		.outcome = AUTHOR_MALFORMED,
+		.domains = "victim.example example.com",
+		.reason = "From behind a line break within another field",
+		.n_fields = 2},
+	{.names = {STR_INIT("X")},
+		.values = {STR_INIT("\n\nfrom : a@victim.example")},
+		.outcome = AUTHOR_MALFORMED,
+		.domains = "victim.example",
+		.reason = "From behind a line break within another field",
+		.n_fields = 1},
+	{.names = {STR_INIT("Subject"), STR_INIT("From")},
+		.values = {STR_INIT("x\n From: a@victim.example"), STR_INIT("b@example.com")},
+		.outcome = AUTHOR_ONE,
+		.domains = "example.com",
+		.n_fields = 1},
 };
 
 static void test_fields(void **state)

@@ -136,6 +136,44 @@ static void test_split(void **state)
 	arena_free(arena);
 }
 
+/* Lines within a value that are fields to readers for whom a bare CR or LF ends a line. */
+static void test_hidden(void **state)
+{
+	static const struct {
+		struct str value;
+		const char *fields; /* names, each with a semicolon */
+	} rows[] = {
+		{STR_INIT(" x"), ""},
+		{STR_INIT(" x\r\n From: a"), ""},
+		{STR_INIT(" x\n\tFrom: a"), ""},
+		{STR_INIT(" x\rFrom: a"), "From;"},
+		{STR_INIT(" x\nFrom: a"), "From;"},
+		{STR_INIT(" x\r\nFrom : a\n b\rTo:c"), "From ;To;"},
+		{STR_INIT(" x\r\r\n\nfrom:a"), "from;"},
+		{STR_INIT("\nFrom:\nFrom:"), "From;From;"},
+		{STR_INIT(" x\rno field\r: x\rFr\0om: x"), ""},
+		{STR_INIT(" From: a\r"), ""},
+		{STR_INIT(""), ""},
+	};
+	(void)state;
+	struct arena *arena = arena_new(0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf out = buf_in(arena);
+		struct str rest = rows[i].value;
+		for (struct header_field hidden; header_next_hidden(&rest, &hidden);)
+			buf_printf(&out, "%.*s;", STR_ARG(hidden.name));
+		if (!str_eq(buf_str(&out), str_of(rows[i].fields)))
+			fail_msg("row %zu: %s", i, buf_cstr(&out));
+	}
+	struct str value = STR(" x\rFrom: a\r\n b"), rest = value;
+	struct header_field hidden;
+	assert_true(header_next_hidden(&rest, &hidden));
+	assert_true(str_eq(hidden.value, STR(" a\r\n b")));
+	rest = (struct str){NULL, 0};
+	assert_false(header_next_hidden(&rest, &hidden));
+	arena_free(arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_hidden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
