@@ -222,6 +222,8 @@ static bool finish(struct post *post)
 	pthread_mutex_unlock(&post->lock);
 	if (left)
 		pthread_join(post->turns, NULL);
+	else
+		pthread_detach(post->turns);
 	return left || !atomic_load(&post->ready);
 }
 
