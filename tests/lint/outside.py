@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PAGE = "docs/security.md"
 HEAD = ["where", "calls", "whence the words come"]
 CALLS = """
-    system popen exec[lv]\\w* fexecve posix_spawnp? v?fork wordexp dlopen
+    system popen exec[lv]\\w* fexecve posix_spawnp? v?fork wordexp dlopen dlmopen dlv?sym
     open openat openat2 creat fopen freopen opendir scandir glob nftw ftw fts_open mkstemp mkdtemp tmpfile
     unlink unlinkat remove rmdir rename renameat renameat2 mkdir mkdirat mknod mkfifo link linkat symlink symlinkat
     chmod fchmodat chown lchown fchownat truncate chdir chroot realpath stat lstat fstatat access faccessat readlink utime\\w*
