@@ -58,7 +58,7 @@ void field_tag_begin_line(struct field_writer *field, const char *name)
 
 void field_tag_add(struct field_writer *field, struct str piece)
 {
-	if (field->column + piece.n + 1 > COLUMNS && field->column > TAB_COLUMNS)
+	if (field->column + piece.n + 1 > COLUMNS)
 		fold(field);
 	put(field, piece);
 }
