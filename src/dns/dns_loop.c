@@ -314,19 +314,11 @@ static void destroy_events(struct dns_loop *loop)
 static enum err start_thread(struct dns_loop *loop)
 {
 	sigset_t all, before;
-	int rc = -1;
-	if (create_events(loop)) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		rc = pthread_create(&loop->thread, NULL, run, loop);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-	}
-	if (rc != 0) {
-		destroy_events(loop);
-		return ERR_IO;
-	}
-	loop->started = true;
-	return ERR_OK;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	loop->started = pthread_create(&loop->thread, NULL, run, loop) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return loop->started ? ERR_OK : ERR_IO;
 }
 
 enum err dns_loop_start(struct dns_loop *loop)
@@ -443,6 +435,11 @@ enum err dns_loop_new(const struct dns_options *options, const struct dns_loop_h
 	enum err err = read_servers(loop, options, error, error_size);
 	if (err == ERR_OK)
 		err = read_anchors(loop, options, error, error_size);
+	/* Now, since libevent ends the process where it gets no descriptor, and later there may be none. */
+	if (err == ERR_OK && !create_events(loop)) {
+		snprintf(error, error_size, "no event loop: %s", strerror(errno));
+		err = ERR_IO;
+	}
 	if (err != ERR_OK) {
 		dns_loop_free(loop);
 		return err;

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/control.h"
 
 static const char *const role_names[CHILD_ROLES] = {
@@ -100,11 +100,13 @@ struct child *children_start(struct children *children, enum child_role role, in
 	int pair[2];
 	struct child *child = free_row(children);
 	if (child == NULL) {
-		log_error("cannot start a %s: %d are still finishing", role_names[role], MAX_CHILDREN);
+		fault_log(LOG_LEVEL_ERROR, STR(""), "cannot start a %s: %d are still finishing", role_names[role],
+			MAX_CHILDREN);
 		return NULL;
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-		log_error("cannot start a %s: %s", role_names[role], strerror(errno));
+		fault_log(LOG_LEVEL_ERROR, STR("socket pair"), "cannot start a %s: %s", role_names[role],
+			strerror(errno));
 		return NULL;
 	}
 	char **arguments = child_arguments(children, role);
@@ -115,7 +117,7 @@ struct child *children_start(struct children *children, enum child_role role, in
 	free(arguments);
 	close(pair[1]);
 	if (pid < 0) {
-		log_error("cannot start a %s: %s", role_names[role], strerror(error));
+		fault_log(LOG_LEVEL_ERROR, STR("fork"), "cannot start a %s: %s", role_names[role], strerror(error));
 		close(pair[0]);
 		return NULL;
 	}

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/fault.h"
 #include "milter/children.h"
 #include "milter/control.h"
 #include "milter/listener.h"
@@ -213,6 +213,7 @@ static void worker_ready(struct master *master, struct child *child)
 	/* The one before it has had its time: this one serves now. */
 	struct child *former = children_find(&master->children, CHILD_WORKER, true);
 	child->ready = true;
+	fault_log_rest(true);
 	if (child->leaving)
 		return;
 	if (former != NULL) {

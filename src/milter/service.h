@@ -60,12 +60,17 @@ struct service_load service_load(const struct service *service);
 /** A message has had its answer. @fault  it was On-InternalError's, since we could not judge or sign it */
 void service_count(struct service *service, enum verdict_action action, bool fault);
 
+/** The configuration was to be read anew, or the rows of a database: it is in force, or the old one stays. Any thread.
+ */
+void service_count_reload(struct service *service, bool in_force);
+
 /** Since the start; each only grows. Read one after another, so that a sum may be a message ahead. */
 struct service_counters {
 	uint64_t connections;
 	uint64_t messages; /* that began; those that the MTA gave up included */
 	uint64_t verdicts[VERDICT_ACTIONS];
 	uint64_t faults; /* of these verdicts */
+	uint64_t reloads, reloads_failed;
 };
 struct service_counters service_counters(const struct service *service);
 

@@ -19,10 +19,12 @@ void statistics_log(const struct service *service, int64_t uptime)
 		 " in_flight=%u accept=%" PRIu64 " reject=%" PRIu64 " tempfail=%" PRIu64 " quarantine=%" PRIu64
 		 " discard=%" PRIu64 " faults=%" PRIu64 " dns_questions=%" PRIu64 " dns_cache_hits=%" PRIu64
 		 " dns_sent=%" PRIu64 " dns_timeouts=%" PRIu64 " dns_failures=%" PRIu64 " dns_over_limit=%" PRIu64
-		 " dns_crowded_out=%" PRIu64 " records=%" PRIu64 " records_dropped=%" PRIu64,
+		 " dns_crowded_out=%" PRIu64 " records=%" PRIu64 " records_dropped=%" PRIu64 " reloads=%" PRIu64
+		 " reloads_failed=%" PRIu64,
 		uptime, counters.connections, load.sessions, counters.messages, load.messages,
 		counters.verdicts[VERDICT_ACCEPT], counters.verdicts[VERDICT_REJECT],
 		counters.verdicts[VERDICT_TEMPFAIL], counters.verdicts[VERDICT_QUARANTINE],
 		counters.verdicts[VERDICT_DISCARD], counters.faults, dns.questions, dns.cache_hits, dns.sent,
-		dns.timeouts, dns.failures, dns.refused_by_limit, dns.crowded_out, spool.written, spool.dropped);
+		dns.timeouts, dns.failures, dns.refused_by_limit, dns.crowded_out, spool.written, spool.dropped,
+		counters.reloads, counters.reloads_failed);
 }

@@ -3,9 +3,10 @@ import mmap
 import os
 import struct
 
-ORDERS = struct.Struct("=4IQ5Q256s256s")
-NAMES = ("alloc_chance", "write_chance", "thread_chance", "fork_chance", "alloc_nth",
-         "allocs", "failed_allocs", "failed_writes", "failed_threads", "failed_forks", "culprit", "aborted")
+ORDERS = struct.Struct("=6IQ6Q256s256s")
+N_WORDS = 6      # the first are of 32 bits
+NAMES = ("alloc_chance", "write_chance", "thread_chance", "fork_chance", "send_chance", "write_error", "alloc_nth",
+         "allocs", "failed_allocs", "failed_writes", "failed_threads", "failed_forks", "failed_sends", "culprit", "aborted")
 # libspf2 calls abort() itself where it gets no memory for the response of an include; nobody can prevent that, and the
 # master starts another worker.
 KNOWN_ABORT = ("libspf2.so.2", "SPF_response_new")
@@ -27,7 +28,7 @@ class Orders:
         """Those that are named; what was counted stays."""
         for name, value in orders.items():
             at = NAMES.index(name)
-            kind, offset = ("=I", 4 * at) if at < 4 else ("=Q", 16 + 8 * (at - 4))
+            kind, offset = ("=I", 4 * at) if at < N_WORDS else ("=Q", 4 * N_WORDS + 8 * (at - N_WORDS))
             self.map[offset:offset + struct.calcsize(kind)] = struct.pack(kind, value)
 
     def reset(self, **orders):

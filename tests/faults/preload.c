@@ -1,6 +1,6 @@
 /*
  * Faults on order, preloaded into a program under test (LD_PRELOAD): allocations,
- * writes, threads and processes that fail.
+ * writes, replies on sockets, threads and processes that fail.
  *
  * The orders stand in a file that FAULT_ORDERS names; it is mapped, so that the
  * test changes them while the program runs and reads back what was done. Only the
@@ -27,10 +27,10 @@
 
 struct orders {
 	/* Orders. Chances are of a million calls. */
-	_Atomic uint32_t alloc_chance, write_chance, thread_chance, fork_chance;
+	_Atomic uint32_t alloc_chance, write_chance, thread_chance, fork_chance, send_chance, write_error; /* 0: EIO */
 	_Atomic uint64_t alloc_nth; /* this one fails, counted from the start of the process; 0: none */
 	/* What was done. */
-	_Atomic uint64_t allocs, failed_allocs, failed_writes, failed_threads, failed_forks;
+	_Atomic uint64_t allocs, failed_allocs, failed_writes, failed_threads, failed_forks, failed_sends;
 	char culprit[256]; /* who asked for the last allocation that failed */
 	char aborted[256]; /* who called abort() */
 };
@@ -194,19 +194,48 @@ static bool write_fails(int fd)
 	if (mine == NULL || fd <= STDERR_FILENO || atomic_load(&mine->write_chance) == 0 || fstat(fd, &there) != 0 ||
 		!S_ISREG(there.st_mode) || !happens(atomic_load(&mine->write_chance)))
 		return false;
+	uint32_t error = atomic_load(&mine->write_error);
 	atomic_fetch_add(&mine->failed_writes, 1);
-	errno = EIO;
+	errno = error != 0 ? (int)error : EIO;
 	return true;
+}
+
+/* A disk that becomes full takes a piece of the bytes first, every other time. */
+static size_t piece(size_t n)
+{
+	struct orders *mine = atomic_load(&orders);
+	return errno == ENOSPC && atomic_load(&mine->failed_writes) % 2 == 0 ? n / 2 : 0;
 }
 
 ssize_t write(int fd, const void *data, size_t n)
 {
-	return write_fails(fd) ? -1 : syscall(SYS_write, fd, data, n);
+	size_t some = 0;
+	if (write_fails(fd) && (some = piece(n)) == 0)
+		return -1;
+	return syscall(SYS_write, fd, data, some != 0 ? some : n);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at)
 {
-	return write_fails(fd) ? -1 : syscall(SYS_pwrite64, fd, data, n, at);
+	size_t some = 0;
+	if (write_fails(fd) && (some = piece(n)) == 0)
+		return -1;
+	return syscall(SYS_pwrite64, fd, data, some != 0 ? some : n, at);
+}
+
+/* Of the replies to the MTA: every other one that fails goes out in part, as a full socket buffer has it. */
+ssize_t send(int fd, const void *data, size_t n, int flags)
+{
+	struct orders *mine = atomic_load(&orders);
+	if (mine != NULL && happens(atomic_load(&mine->send_chance))) {
+		bool in_part = atomic_fetch_add(&mine->failed_sends, 1) % 2 == 0 && n > 1;
+		if (!in_part) {
+			errno = ECONNRESET;
+			return -1;
+		}
+		n /= 2;
+	}
+	return syscall(SYS_sendto, fd, data, n, flags, NULL, 0);
 }
 
 int fsync(int fd)
