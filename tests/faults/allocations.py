@@ -12,6 +12,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,13 @@ def one(daemon, kind, number, seen):
     return None if good else field
 
 
+def told_too_often(log):
+    """A cause has one line a minute (a new worker begins anew); messages have their own."""
+    workers = 1 + log.count("died of")
+    causes = collections.Counter(re.findall(r"trimilter: (?:error|warning): (messages can be neither judged nor signed|out of memory): ", log))
+    return ["%d lines tell: %s" % (n, cause) for cause, n in causes.items() if n > 3 * workers]
+
+
 def serve(args, folder, orders, chance, internal_error):
     """Problems of args.messages messages with that chance for each allocation of the worker."""
     problems, seen, aborts = [], collections.Counter(), 0
@@ -153,6 +161,7 @@ def serve(args, folder, orders, chance, internal_error):
             ", ".join("%d %s" % (n, k) for k, n in seen.most_common()), aborts))
         if not n_failed:
             problems.append("nothing failed")
+        problems += told_too_often(daemon.log())
     finally:
         daemon.stop()
         for name in ("LD_PRELOAD", "FAULT_ORDERS", "FAULT_ROLE"):

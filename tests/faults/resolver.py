@@ -25,7 +25,7 @@ from lab.dns import TYPES, Query, Server, Zone, wire_name  # noqa: E402, F401
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 NUMBERS = {**TYPES, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48}
-LATE = 2.0      # seconds, of "late"
+LATE = 3.0      # seconds, of "late"
 HUGE = 60000    # bytes more in an answer
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 

@@ -16,6 +16,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -294,6 +295,26 @@ def no_process(args, folder):
     return "%d forks failed, the message that waited was judged after %.1f s" % (site.orders.done()["failed_forks"], took)
 
 
+@case
+def no_thread_at_start(args, folder):
+    """The next worker cannot make its threads: it ends with a word, is tried again, and serves as soon as it can."""
+    site = Site(args, folder, "worker")
+    try:
+        site.send_all(3)
+        (worker,) = site.daemon.workers()
+        site.orders.give(thread_chance=1000000)
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: len(site.lines("cannot make a thread: ")) >= 2)
+        check(len(site.lines(r"worker \d+ ended with status 71: the next one starts in")) >= 1, site.daemon.log()[-600:])
+        site.orders.give(thread_chance=0)
+        check(site.send("genuine", timeout=40) == "accept", "it was not accepted")
+        site.send_all(3)
+        site.stop()
+    finally:
+        site.daemon.stop()
+    return "%d threads not made" % site.orders.done()["failed_threads"]
+
+
 # ---- descriptors ----
 
 def limit_files(worker, more):
@@ -423,6 +444,34 @@ def bad_at_reload(args, folder):
     finally:
         site.daemon.stop()
     return "three that were refused, one that was taken"
+
+
+@case
+def bad_database(args, folder):
+    """A database of a data set goes bad: the old rows stay, one line, the counter moves; taken again when it is mended."""
+    path = os.path.join(folder, "hosts.db")
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE t (k TEXT)")
+        database.execute("INSERT INTO t VALUES ('127.0.0.1')")
+    database.close()
+    site = Site(args, folder, "worker", "InternalHosts sqlite:%s?table=t&keycol=k\nDataSetRefresh 1" % path)
+    try:
+        site.send_all(3)
+        shutil.copy(path, path + ".good")
+        with open(path, "wb") as file:
+            file.write(b"no database" * 1000)
+        site.check_told("data sets not refreshed, the old rows stay in force: ")
+        time.sleep(2.5)
+        site.check_told("data sets not refreshed, the old rows stay in force: ")
+        site.send_all(3)
+        os.rename(path + ".good", path)
+        site.check_told("data sets can be refreshed again")
+        site.send_all(3)
+        counters = site.stop()
+        check(counters["reloads_failed"] >= 2, counters)
+    finally:
+        site.daemon.stop()
+    return "%d refreshes failed, one line" % counters["reloads_failed"]
 
 
 def main():
