@@ -315,9 +315,9 @@ enum err config_load(const struct config *config, struct diag *diag, struct runt
 	size_t errors = diag->n_errors;
 	struct runtime *runtime = runtime_new();
 	struct arena *scratch = arena_new(0);
-	crypto_warm_up();
+	bool warm = crypto_warm_up();
 	*ret_runtime = NULL;
-	if (runtime == NULL || scratch == NULL) {
+	if (runtime == NULL || scratch == NULL || !warm) {
 		runtime_unref(runtime);
 		arena_free(scratch);
 		return ERR_NOMEM;

@@ -37,12 +37,19 @@ static const EVP_MD *sha256_md(void)
  * its error queue needs memory too. So we look ourselves, for each thread.
  */
 static _Thread_local bool starved;
+static _Thread_local bool was_starved; /* the same, reset by nothing but crypto_warm_up() */
+
+static void note_starved(void)
+{
+	starved = was_starved = true;
+}
 
 static void *allocate(size_t n, const char *file, int line)
 {
 	(void)file, (void)line;
 	void *p = n > 0 ? malloc(n) : NULL;
-	starved |= p == NULL && n > 0;
+	if (p == NULL && n > 0)
+		note_starved();
 	return p;
 }
 
@@ -54,7 +61,8 @@ static void *reallocate(void *old, size_t n, const char *file, int line)
 		return NULL;
 	}
 	void *p = realloc(old, n);
-	starved |= p == NULL;
+	if (p == NULL)
+		note_starved();
 	return p;
 }
 
@@ -391,13 +399,16 @@ static void use_once(struct crypto_key *key)
 	crypto_key_free(key);
 }
 
-void crypto_warm_up(void)
+bool crypto_warm_up(void)
 {
-	static atomic_bool done;
+	static atomic_bool done, failed;
 	if (atomic_exchange(&done, true))
-		return;
+		return !atomic_load(&failed);
+	was_starved = false;
 	sha256_md();
 	/* The smallest that SHA-256 fits in; nobody ever sees it. */
 	use_once(crypto_key_generate(CRYPTO_KEY_RSA, 512));
 	use_once(crypto_key_generate(CRYPTO_KEY_ED25519, 0));
+	atomic_store(&failed, was_starved);
+	return !was_starved;
 }

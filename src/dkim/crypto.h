@@ -20,9 +20,10 @@
 
 /**
  * Use each algorithm once, 2 ms in a process, while there is memory: where OpenSSL 3 gets none at the first use of one,
- * that one fails for as long as the process lives.
+ * that one fails for as long as the process lives. False: there was none, and keys that are good may be called
+ * unusable; only another process helps.
  */
-void crypto_warm_up(void);
+bool crypto_warm_up(void);
 
 /** A running SHA-256, released with the arena. */
 struct sha256;
