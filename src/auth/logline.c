@@ -1,5 +1,6 @@
 #include "auth/field.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 
 /* A line that nobody reads to its end helps nobody; syslog cuts at some length, too. */
 #define VALUE_MAX 256
@@ -15,6 +16,18 @@ static bool is_plain(struct str value)
 	return value.n > 0;
 }
 
+/*
+ * Bytes of the character at the front that a terminal shows and does not obey; 0: none. Control characters have one
+ * byte, or two from U+0080 to U+009F.
+ */
+static size_t shown_length(struct str text)
+{
+	unsigned char c = (unsigned char)text.p[0];
+	size_t n = utf8_length(text);
+	bool is_control = c < ' ' || c == 0x7f || (n == 2 && c == 0xC2 && (unsigned char)text.p[1] < 0xA0);
+	return is_control ? 0 : n;
+}
+
 /* Quoted where it could be taken for something else: nothing from outside may look like a key of ours. */
 static void add_value(struct buf *line, struct str value)
 {
@@ -24,14 +37,15 @@ static void add_value(struct buf *line, struct str value)
 		return;
 	}
 	buf_add_char(line, '"');
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-		if (c == '"' || c == '\\')
-			buf_printf(line, "\\%c", c);
-		else if (c < ' ' || c == 0x7f)
-			buf_printf(line, "\\x%02X", c);
+	for (size_t n; value.n > 0; value = str_skip(value, n)) {
+		n = shown_length(value);
+		if (n == 0)
+			buf_printf(line, "\\x%02X", (unsigned char)value.p[0]);
+		else if (value.p[0] == '"' || value.p[0] == '\\')
+			buf_printf(line, "\\%c", value.p[0]);
 		else
-			buf_add_char(line, (char)c);
+			buf_add(line, str_head(value, n));
+		n += n == 0;
 	}
 	buf_add_char(line, '"');
 }
@@ -122,7 +136,7 @@ struct str logline_write(struct arena *arena, const struct logline_input *input)
 	for (size_t i = 0; i < input->n_signers; i++)
 		buf_printf(&line, " signed=%.*s/%.*s", STR_ARG(input->signers[i].domain),
 			STR_ARG(input->signers[i].selector));
-	if (input->unsigned_why.n > 0)
+	if (input->unsigned_why.n > 0 && input->n_signers == 0)
 		add_key(&line, "unsigned", input->unsigned_why);
 	if (findings->n_results_removed > 0)
 		buf_printf(&line, " removed_results=%zu", findings->n_results_removed);
