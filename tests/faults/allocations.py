@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 from orders import Orders
 import parties
@@ -117,16 +118,16 @@ def one(daemon, kind, number, seen):
     return None if good else field
 
 
-def told_too_often(log):
-    """A cause has one line a minute (a new worker begins anew); messages have their own."""
-    workers = 1 + log.count("died of")
-    causes = collections.Counter(re.findall(r"trimilter: (?:error|warning): (messages can be neither judged nor signed|out of memory): ", log))
-    return ["%d lines tell: %s" % (n, cause) for cause, n in causes.items() if n > 3 * workers]
+def told_too_often(log, seconds):
+    """A cause has one line a minute and one at a worker's end; messages have their own."""
+    most = (1 + log.count("died of")) * (2 + seconds // 60)
+    causes = collections.Counter(re.findall(r"(?m)^trimilter: error: (messages can be neither judged nor signed: .*?)(?: \(\d+ times .*)?$", log))
+    return ["%d lines tell: %s" % (n, cause) for cause, n in causes.items() if n > most]
 
 
 def serve(args, folder, orders, chance, internal_error):
     """Problems of args.messages messages with that chance for each allocation of the worker."""
-    problems, seen, aborts = [], collections.Counter(), 0
+    problems, seen, aborts, begin = [], collections.Counter(), 0, time.monotonic()
     zone = os.path.join(folder, "zone")
     with open(zone, "w") as file:
         file.write(parties.ZONE)
@@ -161,7 +162,7 @@ def serve(args, folder, orders, chance, internal_error):
             ", ".join("%d %s" % (n, k) for k, n in seen.most_common()), aborts))
         if not n_failed:
             problems.append("nothing failed")
-        problems += told_too_often(daemon.log())
+        problems += told_too_often(daemon.log(), time.monotonic() - begin)
     finally:
         daemon.stop()
         for name in ("LD_PRELOAD", "FAULT_ORDERS", "FAULT_ROLE"):
