@@ -319,16 +319,21 @@ const struct verdict *session_internal_error(struct session *session)
 void session_finish(struct session *session, bool applied)
 {
 	const struct verdict *verdict = session->verdict;
+	bool judged = verdict != NULL && session->failure == NULL;
 	if (!applied && session->failure == NULL)
 		session->failure = "the MTA did not take the changes";
-	if (verdict == NULL || session->failure != NULL) {
+	if (!judged || !applied) {
 		struct str queue_id = macro(session, "i");
 		const char *why = session->failure != NULL ? session->failure : "end of a message that never began";
 		verdict = session_internal_error(session);
 		service_count(session->service, verdict->action, true);
 		log_info("%.*s: action=%s reason=\"%s\"", STR_ARG(queue_id.n > 0 ? queue_id : STR("-")),
 			verdict_action_text(verdict->action), why);
-		fault_log(LOG_LEVEL_ERROR, str_of(why), "messages can be neither judged nor signed: %s", why);
+		/* Mostly it has gone away before its answer came. */
+		if (judged)
+			fault_log(LOG_LEVEL_WARNING, STR(""), "the MTA did not take the changes to a message");
+		else
+			fault_log(LOG_LEVEL_ERROR, str_of(why), "messages can be neither judged nor signed: %s", why);
 	} else {
 		service_count(session->service, verdict->action, false);
 		if (verdict->action != VERDICT_ACCEPT || service_logs_accepted(session->service))
