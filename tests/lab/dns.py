@@ -174,13 +174,24 @@ class Server:
     def __init__(self, zone=None, port=0, delay=0.0, log_file=None):
         self.zone, self.delay, self.silent = zone or Zone(), delay, False
         self.log, self.log_file, self.lock = [], log_file, threading.Lock()
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", port))
-        self.port = self.udp.getsockname()[1]
-        self.tcp = socket.socket()
-        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.tcp.bind(("127.0.0.1", self.port))
+        self._bind(port)
         self.tcp.listen(64)
+
+    def _bind(self, port):
+        """One port for both. What is free for UDP may be taken for TCP: then the next one."""
+        for again in range(20, -1, -1):
+            self.udp, self.tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+            self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                self.udp.bind(("127.0.0.1", port))
+                self.port = self.udp.getsockname()[1]
+                self.tcp.bind(("127.0.0.1", self.port))
+                return
+            except OSError:
+                self.udp.close()
+                self.tcp.close()
+                if port != 0 or again == 0:
+                    raise
 
     def start(self):
         for serve in (self._serve_udp, self._serve_tcp):
