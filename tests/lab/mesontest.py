@@ -1,19 +1,24 @@
 #!/usr/bin/python3
 """Run `meson test` in a build directory and say in few lines what it found: mesontest.py DIR [argument of meson test]...
 
-The output of a test that failed is shown; last line `N passed, N failed`.
+Up to AGAIN tests that fail run once more, one after another with nothing beside them. What passes then is counted as
+passed, but shown as `unsteady`, with what it said the first time: it wants mending, be it the test or the program. What a
+sanitizer found is never tried again. The output of a test that failed is shown; last line `N passed, N failed`.
 """
 import json
 import os
+import re
 import subprocess
 import sys
 
 SHOWN = 30      # lines of a failed test
+AGAIN = 2       # tests; where more fail, it is not chance
 GOOD = ("OK", "EXPECTEDFAIL")
+SANITIZER = re.compile(r"Sanitizer|runtime error: ")
 
 
-def main():
-    build, arguments = sys.argv[1], sys.argv[2:]
+def run(build, *arguments):
+    """(tests, what meson printed); tests is None where it ran none."""
     log = os.path.join(build, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
@@ -24,25 +29,48 @@ def main():
     done = subprocess.run(["/usr/bin/meson", "test", "-C", build, "--no-rebuild", *arguments], env=environment,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not os.path.exists(log):
-        print(done.stdout.strip())
+        return None, done.stdout
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return [json.loads(line) for line in file], done.stdout
+
+
+def output(test):
+    return (test.get("stdout", "") + test.get("stderr", "")).rstrip()
+
+
+def show(word, test):
+    print("%s %s: %s" % (word, test["name"], test["result"].lower()))
+    print("\n".join("     " + line for line in output(test).splitlines()[-SHOWN:]))
+
+
+def passes_alone(build, multiplier, test):
+    """Whether the test passes when it runs once more. Its name is `project:suite / name`."""
+    project, _, name = re.fullmatch(r"([^:/ ]+)(:\S+)? / (.+)", test["name"]).groups()
+    tests, _ = run(build, *multiplier, "--num-processes", "1", "%s:%s" % (project, name))
+    return bool(tests) and all(again["result"] in GOOD for again in tests)
+
+
+def main():
+    build, arguments = sys.argv[1], sys.argv[2:]
+    tests, printed = run(build, *arguments)
+    if tests is None:
+        print(printed.strip())
         print("0 passed, 1 failed")
         return 1
-    with open(log, encoding="utf-8", errors="replace") as file:
-        tests = [json.loads(line) for line in file]
-    passed = skipped = 0
-    failed = []
+    passed = sum(test["result"] in GOOD for test in tests)
+    failed = [test for test in tests if test["result"] not in (*GOOD, "SKIP")]
     for test in tests:
-        if test["result"] in GOOD:
-            passed += 1
-        elif test["result"] == "SKIP":
-            skipped += 1
+        if test["result"] == "SKIP":
             print("skip %s" % test["name"])
+    multiplier = arguments[arguments.index("-t"):][:2] if "-t" in arguments else []
+    by_chance = len(failed) <= AGAIN
+    for test in list(failed):
+        if by_chance and not SANITIZER.search(output(test)) and passes_alone(build, multiplier, test):
+            failed.remove(test)
+            passed += 1
+            show("unsteady", test)
         else:
-            failed.append(test)
-    for test in failed:
-        output = (test.get("stdout", "") + test.get("stderr", "")).rstrip().splitlines()
-        print("FAIL %s: %s" % (test["name"], test["result"].lower()))
-        print("\n".join("     " + line for line in output[-SHOWN:]))
+            show("FAIL", test)
     slowest = max(tests, key=lambda test: test["duration"], default=None)
     if slowest and slowest["duration"] > 10:
         print("slowest: %s, %.0f s" % (slowest["name"], slowest["duration"]))

@@ -159,14 +159,14 @@ class Recording(Case):
         daemon.start()
         self.assertEqual(self.send(daemon, "A").action, "accept")
         self.assertEqual(self.send(daemon, "B").action, "accept")
-        self.assertEqual(daemon.log().count("warning: reports: "), 1, daemon.log())
+        self.assertEqual(daemon.log().count("warning: reports: cannot write"), 1, daemon.log())
         os.unlink(self.spool)
         daemon.signal(signal.SIGHUP)
         daemon.wait_log("configuration reloaded")
         self.send(daemon, "C")
         self.assertEqual(self.recorded(), ["C"])
         self.assertEqual(daemon.log().count("can be written now, so messages are recorded"), 1)
-        self.assertEqual(daemon.log().count("warning: reports: "), 1, daemon.log())
+        self.assertEqual(daemon.log().count("warning: reports: cannot write"), 1, daemon.log())
 
     def test_a_check_makes_nothing(self):
         daemon = self.daemon(self.config)
