@@ -1,7 +1,6 @@
 #include "report/import.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -123,21 +122,15 @@ static enum err import_file(struct import *import, bool (*stop)(void *context), 
 	return ERR_OK;
 }
 
-static enum err import_files(struct import *import, bool (*stop)(void *context), void *context)
+static enum err import_files(
+	struct import *import, struct spool_reader *reader, bool (*stop)(void *context), void *context)
 {
-	char name[NAME_MAX + 1];
-	struct str after = STR("");
 	enum err err = ERR_OK;
 	bool end = true;
 	while (err == ERR_OK && end && !stops(stop, context)) {
-		if (spool_next(import->options->spool, after, &import->file) != ERR_OK)
-			fault_log(LOG_LEVEL_WARNING, STR(""), "spool %.*s cannot be read: %s",
-				STR_ARG(import->options->spool), strerror(errno));
+		err = spool_reader_next(reader, &import->file);
 		if (import->file == NULL)
 			break;
-		after = str_head(spool_file_name(import->file), NAME_MAX);
-		memcpy(name, after.p, after.n);
-		after.p = name;
 		err = import_file(import, stop, context, &end);
 		spool_file_close(import->file);
 	}
@@ -148,11 +141,18 @@ enum err import_run(struct store *store, const struct report_options *options, i
 	void *context, struct import_result *ret_result)
 {
 	struct import import = {.store = store, .options = options, .now = now, .result = ret_result};
+	struct spool_reader *reader;
 	*ret_result = (struct import_result){0};
-	import.arena = arena_new(0);
-	if (import.arena == NULL)
-		return ERR_NOMEM;
-	enum err err = import_files(&import, stop, context);
+	enum err err = spool_reader_new(options->spool, &reader);
+	/* The store is none the worse for it: whatever else the courier has to do goes on. */
+	if (err == ERR_IO) {
+		fault_log(LOG_LEVEL_WARNING, STR(""), "spool %.*s cannot be read: %s", STR_ARG(options->spool),
+			strerror(errno));
+		return ERR_OK;
+	}
+	import.arena = err == ERR_OK ? arena_new(0) : NULL;
+	err = import.arena != NULL ? import_files(&import, reader, stop, context) : ERR_NOMEM;
 	arena_free(import.arena);
+	spool_reader_free(reader);
 	return err;
 }

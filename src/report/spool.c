@@ -26,6 +26,8 @@
 #define FILE_BYTES ((uint64_t)64 << 20)
 /* Names that were taken by somebody else while we made them. */
 #define OPEN_ATTEMPTS 10
+/* For the name of a file behind the directory's. */
+#define NAME_ROOM 80
 
 struct spool {
 	char *directory;
@@ -88,7 +90,7 @@ static bool make(const char *path, char error[SPOOL_ERROR_SIZE])
 enum err spool_probe(struct str directory, bool create, char error[SPOOL_ERROR_SIZE])
 {
 	char path[PATH_MAX];
-	if (directory.n == 0 || directory.n >= sizeof(path)) {
+	if (directory.n == 0 || directory.n + NAME_ROOM > sizeof(path)) {
 		errno = directory.n == 0 ? ENOENT : ENAMETOOLONG;
 		say(error, "use", "the spool");
 		return ERR_IO;

@@ -62,11 +62,22 @@ struct spool_counters spool_counters(const struct spool *spool);
 /** A file that no worker writes any more. Opened, locked against other importers. */
 struct spool_file;
 
+/** The files that were in a spool when it was looked into, by name, so those begun first come first. One thread. */
+struct spool_reader;
+
 /**
- * The next file after @after (by name; empty: the first) that is free. *ret_file NULL: there is none.
- * Free with spool_file_close(), which does not remove it.
+ * No directory is a spool without files. ERR_IO: it cannot be read, errno says why; ERR_NOMEM. *ret_reader is NULL
+ * then.
  */
-enum err spool_next(struct str directory, struct str after, struct spool_file **ret_file);
+enum err spool_reader_new(struct str directory, struct spool_reader **ret_reader);
+/** Accepts NULL. Files that it gave out stay open. */
+void spool_reader_free(struct spool_reader *reader);
+
+/**
+ * The next file that is free; each at most once. *ret_file NULL: there is none. To be freed with spool_file_close(),
+ * which does not remove it. ERR_NOMEM: that file is passed over, the call may be repeated.
+ */
+enum err spool_reader_next(struct spool_reader *reader, struct spool_file **ret_file);
 struct str spool_file_name(const struct spool_file *file); /* unique among all hosts and restarts */
 
 /**

@@ -30,33 +30,63 @@ struct spool_file {
 
 /* ---- which file ---- */
 
-static bool is_spool_file(const char *name)
+struct spool_reader {
+	char directory[PATH_MAX];
+	struct dirent **entries; /* by name */
+	int n, next;
+};
+
+/* False: it is too long for any path; errno says so. */
+static bool path_of(struct str directory, char ret_path[PATH_MAX])
 {
-	return str_ends(str_of(name), STR(".jsonl")) && name[0] != '.';
+	if (directory.n >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	snprintf(ret_path, PATH_MAX, "%.*s", STR_ARG(directory));
+	return true;
 }
 
-/* The smallest name behind @after. *ret_name is to be freed; NULL: none. */
-static enum err next_name(const char *directory, struct str after, char **ret_name)
+static int is_spool_file(const struct dirent *entry)
 {
-	DIR *list = opendir(directory);
-	struct dirent *entry;
-	char *best = NULL;
-	*ret_name = NULL;
-	if (list == NULL)
-		return errno == ENOENT ? ERR_OK : ERR_IO;
-	while ((entry = readdir(list)) != NULL) {
-		struct str name = str_of(entry->d_name);
-		if (!is_spool_file(name.p) || str_cmp(name, after) <= 0 ||
-			(best != NULL && str_cmp(name, str_of(best)) >= 0))
-			continue;
-		free(best);
-		best = strdup(name.p);
-		if (best == NULL)
-			break;
-	}
-	closedir(list);
-	*ret_name = best;
-	return entry == NULL ? ERR_OK : ERR_NOMEM;
+	return str_ends(str_of(entry->d_name), STR(".jsonl")) && entry->d_name[0] != '.';
+}
+
+/* Not alphasort(), which heeds the locale: names begin with the time. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+enum err spool_reader_new(struct str directory, struct spool_reader **ret_reader)
+{
+	struct spool_reader *reader = calloc(1, sizeof(*reader));
+	*ret_reader = reader;
+	if (reader == NULL)
+		return ERR_NOMEM;
+	if (path_of(directory, reader->directory))
+		reader->n = scandir(reader->directory, &reader->entries, is_spool_file, compare_names);
+	else
+		reader->n = -1;
+	if (reader->n >= 0)
+		return ERR_OK;
+	reader->n = 0;
+	if (errno == ENOENT)
+		return ERR_OK;
+	*ret_reader = NULL;
+	enum err err = errno == ENOMEM ? ERR_NOMEM : ERR_IO;
+	free(reader);
+	return err;
+}
+
+void spool_reader_free(struct spool_reader *reader)
+{
+	if (reader == NULL)
+		return;
+	for (int i = 0; i < reader->n; i++)
+		free(reader->entries[i]);
+	free(reader->entries);
+	free(reader);
 }
 
 /* False: somebody writes or reads it, or it has gone while we came. */
@@ -67,6 +97,7 @@ static bool take(int fd)
 	       S_ISREG(there.st_mode);
 }
 
+/* Owns @path. NULL: it is not free. */
 static struct spool_file *open_file(char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -83,31 +114,16 @@ static struct spool_file *open_file(char *path)
 	return file;
 }
 
-enum err spool_next(struct str directory, struct str after, struct spool_file **ret_file)
+enum err spool_reader_next(struct spool_reader *reader, struct spool_file **ret_file)
 {
-	char path[PATH_MAX], *last = NULL;
-	enum err err = ERR_OK;
 	*ret_file = NULL;
-	if (directory.n >= sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return ERR_IO;
+	while (*ret_file == NULL && reader->next < reader->n) {
+		char *path;
+		if (asprintf(&path, "%s/%s", reader->directory, reader->entries[reader->next++]->d_name) < 0)
+			return ERR_NOMEM;
+		*ret_file = open_file(path);
 	}
-	snprintf(path, sizeof(path), "%.*s", STR_ARG(directory));
-	while (err == ERR_OK && *ret_file == NULL) {
-		char *name, *whole;
-		err = next_name(path, after, &name);
-		free(last);
-		last = name;
-		if (err != ERR_OK || name == NULL)
-			break;
-		after = str_of(name);
-		if (asprintf(&whole, "%s/%s", path, name) < 0)
-			err = ERR_NOMEM;
-		else
-			*ret_file = open_file(whole);
-	}
-	free(last);
-	return err;
+	return ERR_OK;
 }
 
 enum err spool_backlog(struct str directory, struct spool_backlog *ret_backlog)
@@ -116,14 +132,15 @@ enum err spool_backlog(struct str directory, struct spool_backlog *ret_backlog)
 	struct dirent *entry;
 	struct stat there;
 	*ret_backlog = (struct spool_backlog){0};
-	snprintf(path, sizeof(path), "%.*s", STR_ARG(directory));
+	if (!path_of(directory, path))
+		return ERR_IO;
 	DIR *list = opendir(path);
 	if (list == NULL)
 		return errno == ENOENT ? ERR_OK : ERR_IO;
 	while ((entry = readdir(list)) != NULL) {
 		/* The name begins with the time that the file was begun at. */
 		int64_t begun = strtoll(entry->d_name, NULL, 10);
-		if (!is_spool_file(entry->d_name) || fstatat(dirfd(list), entry->d_name, &there, 0) != 0)
+		if (!is_spool_file(entry) || fstatat(dirfd(list), entry->d_name, &there, 0) != 0)
 			continue;
 		ret_backlog->files++;
 		ret_backlog->bytes += (uint64_t)there.st_size;

@@ -39,14 +39,17 @@ static void put(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct spool_reader *reader;
 	struct spool_file *file;
 	struct str line, json;
 	uint64_t position = 0, former = 0;
 	size_t bad = 0;
 	prepare();
 	put(data, size);
-	if (spool_next(str_of(directory), STR(""), &file) != ERR_OK || file == NULL)
+	if (spool_reader_new(str_of(directory), &reader) != ERR_OK || spool_reader_next(reader, &file) != ERR_OK ||
+		file == NULL)
 		abort();
+	spool_reader_free(reader);
 	for (; spool_file_line(file, &position, &line, &bad); former = position)
 		if (position < former + line.n || position > size || report_line_read(line, &json) != NULL ||
 			memcmp(line.p, data + position - line.n, line.n) != 0)

@@ -95,9 +95,12 @@ static int fill(struct str directory, unsigned long records, unsigned domains, u
 
 static bool is_empty(const struct report_options *options)
 {
-	struct spool_file *file;
-	bool none = spool_next(options->spool, STR(""), &file) == ERR_OK && file == NULL;
+	struct spool_reader *reader;
+	struct spool_file *file = NULL;
+	bool none = spool_reader_new(options->spool, &reader) == ERR_OK && spool_reader_next(reader, &file) == ERR_OK &&
+		    file == NULL;
 	spool_file_close(file);
+	spool_reader_free(reader);
 	return none;
 }
 

@@ -73,17 +73,28 @@ static bool append(struct spool *spool, const char *queue_id)
 	return written;
 }
 
+/* NULL: none is free. */
+static struct spool_file *first_free(const struct fixture *fixture)
+{
+	struct spool_reader *reader;
+	struct spool_file *file;
+	assert_int_equal(spool_reader_new(fixture->directory, &reader), ERR_OK);
+	assert_int_equal(spool_reader_next(reader, &file), ERR_OK);
+	spool_reader_free(reader);
+	return file;
+}
+
 /* Queue ids of all lines of all free files, in order; "|" between files. Removes them if @remove. */
 static const char *read_all(const struct fixture *fixture, bool remove, size_t *bad)
 {
 	struct buf ids = buf_in(fixture->arena);
+	struct spool_reader *reader;
 	struct spool_file *file;
-	struct str after = STR("");
 	*bad = 0;
-	while (spool_next(fixture->directory, after, &file) == ERR_OK && file != NULL) {
+	assert_int_equal(spool_reader_new(fixture->directory, &reader), ERR_OK);
+	while (spool_reader_next(reader, &file) == ERR_OK && file != NULL) {
 		uint64_t position = 0;
 		struct str line;
-		after = arena_dup(fixture->arena, spool_file_name(file));
 		buf_add_cstr(&ids, ids.n > 0 ? "|" : "");
 		while (spool_file_line(file, &position, &line, bad)) {
 			struct report_record record;
@@ -94,6 +105,7 @@ static const char *read_all(const struct fixture *fixture, bool remove, size_t *
 			assert_int_equal(spool_file_remove(file), ERR_OK);
 		spool_file_close(file);
 	}
+	spool_reader_free(reader);
 	return buf_cstr(&ids);
 }
 
@@ -122,7 +134,7 @@ static void what_is_written_can_be_read(void **state)
 	assert_true(append(spool, "d"));
 	spool_free(spool);
 	check_read(fixture, true, "d ", 0);
-	assert_int_equal(spool_next(STR("/nonexistent/spool"), STR(""), &(struct spool_file *){NULL}), ERR_OK);
+	assert_null(first_free(&(struct fixture){.directory = STR("/nonexistent/spool")}));
 }
 
 static void ids_and_names_differ(void **state)
@@ -148,17 +160,14 @@ static void two_readers_get_different_files(void **state)
 {
 	const struct fixture *fixture = *state;
 	struct spool *spool = open_spool(fixture);
-	struct spool_file *first, *second, *third;
 	append(spool, "a");
 	spool_tick(spool);
 	append(spool, "b");
 	spool_free(spool);
-	assert_int_equal(spool_next(fixture->directory, STR(""), &first), ERR_OK);
-	assert_int_equal(spool_next(fixture->directory, STR(""), &second), ERR_OK);
-	assert_int_equal(spool_next(fixture->directory, STR(""), &third), ERR_OK);
+	struct spool_file *first = first_free(fixture), *second = first_free(fixture);
 	assert_non_null(first);
 	assert_non_null(second);
-	assert_null(third);
+	assert_null(first_free(fixture));
 	assert_false(str_eq(spool_file_name(first), spool_file_name(second)));
 	spool_file_close(first);
 	spool_file_close(second);
@@ -197,12 +206,11 @@ static void torn_lines_are_passed_over(void **state)
 {
 	const struct fixture *fixture = *state;
 	for (size_t i = 0; i < COUNT(torn); i++) {
-		struct spool_file *file;
 		struct str line;
 		size_t n = 0, bad = 0;
 		uint64_t position = 0;
 		write_file(fixture, "1.jsonl", str_of(torn[i].text));
-		assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+		struct spool_file *file = first_free(fixture);
 		assert_non_null(file);
 		while (spool_file_line(file, &position, &line, &bad)) {
 			check_str(torn[i].what, line, LINE);
@@ -235,8 +243,7 @@ static void reading_goes_on_anywhere(void **state)
 		ends[i] = text.n;
 	}
 	write_file(fixture, "1.jsonl", buf_str(&text));
-	struct spool_file *file;
-	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	struct spool_file *file = first_free(fixture);
 	for (size_t i = 0; i < COUNT(ends); i++) {
 		size_t from = (i * 31) % COUNT(ends), bad = 0;
 		uint64_t position = from == 0 ? 0 : ends[from - 1];
@@ -262,11 +269,10 @@ static void a_line_without_end_costs_no_memory(void **state)
 	memcpy(text + n + 1, LINE, sizeof(LINE) - 1);
 	write_file(fixture, "1.jsonl", str_from(text, n + sizeof(LINE)));
 	free(text);
-	struct spool_file *file;
 	struct str line;
 	size_t bad = 0;
 	uint64_t position = 0;
-	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	struct spool_file *file = first_free(fixture);
 	assert_true(spool_file_line(file, &position, &line, &bad));
 	check_str("line", line, LINE);
 	assert_int_equal(bad, 1);
@@ -415,29 +421,48 @@ static void what_waits(void **state)
 	assert_int_equal(backlog.oldest, 1700000000);
 }
 
+static void check_unreadable(struct str directory, int wanted)
+{
+	struct spool_backlog backlog;
+	struct spool_reader *reader;
+	errno = 0;
+	assert_int_equal(spool_reader_new(directory, &reader), ERR_IO);
+	assert_int_equal(errno, wanted);
+	assert_null(reader);
+	errno = 0;
+	assert_int_equal(spool_backlog(directory, &backlog), ERR_IO);
+	assert_int_equal(errno, wanted);
+}
+
 static void what_is_no_directory(void **state)
 {
 	const struct fixture *fixture = *state;
-	struct spool_backlog backlog;
-	struct spool_file *file;
 	write_file(fixture, "file", STR(""));
-	struct str path = arena_printf(fixture->arena, "%.*s/file", STR_ARG(fixture->directory));
-	assert_int_equal(spool_next(path, STR(""), &file), ERR_IO);
-	assert_int_equal(errno, ENOTDIR);
-	assert_int_equal(spool_backlog(path, &backlog), ERR_IO);
-	char *name = arena_alloc(fixture->arena, 5000);
-	memset(name, 'x', 5000);
-	assert_int_equal(spool_next(str_from(name, 5000), STR(""), &file), ERR_IO);
-	assert_int_equal(errno, ENAMETOOLONG);
+	check_unreadable(arena_printf(fixture->arena, "%.*s/file", STR_ARG(fixture->directory)), ENOTDIR);
+}
+
+/* Its beginning is a directory, which must not be taken for it. */
+static void a_directory_whose_name_is_too_long(void **state)
+{
+	const struct fixture *fixture = *state;
+	char error[SPOOL_ERROR_SIZE];
+	struct buf name = buf_in(fixture->arena);
+	buf_add(&name, str_of(fixture->top));
+	while (name.n < 5000)
+		buf_add_char(&name, '/');
+	check_unreadable(buf_str(&name), ENAMETOOLONG);
+	/* Room for the directory, not for what is to be in it. */
+	assert_int_equal(spool_probe(str_head(buf_str(&name), 4050), true, error), ERR_IO);
+	assert_non_null(strstr(error, "File name too long"));
+	assert_int_equal(spool_probe(str_head(buf_str(&name), 4000), true, error), ERR_OK);
 }
 
 /* What somebody else has removed cannot be: whoever counted its lines must hear of it. */
 static void a_file_is_removed_once(void **state)
 {
 	const struct fixture *fixture = *state;
-	struct spool_file *file;
 	write_file(fixture, "1-1.jsonl", STR(""));
-	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	struct spool_file *file = first_free(fixture);
 	assert_int_equal(spool_file_remove(file), ERR_OK);
 	assert_int_equal(spool_file_remove(file), ERR_IO);
 	spool_file_close(file);
@@ -450,14 +475,13 @@ static void a_file_is_removed_once(void **state)
 static void a_file_that_cannot_be_read_stays(void **state)
 {
 	const struct fixture *fixture = *state;
-	struct spool_file *file;
 	struct str line;
 	uint64_t position = 0;
 	size_t bad = 0;
 	write_file(fixture, "1-1.jsonl", STR(LINE LINE));
 	int directory = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), next = dup(directory);
 	close(next);
-	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	struct spool_file *file = first_free(fixture);
 	assert_int_equal(dup2(directory, next), next);
 	assert_false(spool_file_line(file, &position, &line, &bad));
 	assert_false(spool_file_line(file, &position, &line, &bad));
@@ -467,7 +491,7 @@ static void a_file_that_cannot_be_read_stays(void **state)
 	assert_int_equal(errno, EIO);
 	spool_file_close(file);
 	close(directory);
-	assert_int_equal(spool_next(fixture->directory, STR(""), &file), ERR_OK);
+	file = first_free(fixture);
 	assert_true(spool_file_line(file, &position, &line, &bad));
 	spool_file_close(file);
 }
@@ -535,6 +559,7 @@ int main(void)
 		TEST(a_directory_that_goes_away),
 		TEST(what_waits),
 		TEST(what_is_no_directory),
+		TEST(a_directory_whose_name_is_too_long),
 		TEST(a_file_is_removed_once),
 		TEST(a_file_that_cannot_be_read_stays),
 		TEST(threads_write_one_line_at_a_time),
