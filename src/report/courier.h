@@ -12,6 +12,7 @@
 #include "dns/dns.h"
 #include "report/destination.h"
 #include "report/import.h"
+#include "report/redaction_key.h"
 
 struct courier {
 	struct store *store;
@@ -30,7 +31,7 @@ struct courier {
 		int64_t expire_after;   /* housekeeping is for once an hour */
 		bool said_unsigned;     /* that no key signs the report address */
 		bool has_redaction_key; /* it is random, and kept beside the spool */
-		char redaction_key[32];
+		char redaction_key[REDACTION_KEY_SIZE];
 		/* What the store would not take note of, after the mail had gone: it comes first next time. */
 		struct {
 			int64_t delivery; /* 0: none */

@@ -4,11 +4,7 @@
  */
 #include "report/courier_work.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
-#include <unistd.h>
+#include <errno.h>
 
 #include "auth/addresses.h"
 #include "base/fault.h"
@@ -44,37 +40,15 @@ static void add_addressee(struct work *work, struct addressees *to, struct str a
 	to->addresses[to->n++] = address;
 }
 
-/* ---- the secret of RFC 6590 ---- */
-
-/* Kept, so that the same address is the same word in reports of different days. */
-static void load_redaction_key(struct courier *courier)
-{
-	char path[512];
-	struct str spool = courier->runtime->report.spool;
-	size_t size = sizeof(courier->own.redaction_key);
-	courier->own.has_redaction_key = true;
-	snprintf(path, sizeof(path), "%.*s/redaction.key", STR_ARG(spool));
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool known = fd >= 0 && read(fd, courier->own.redaction_key, size) == (ssize_t)size;
-	if (fd >= 0)
-		close(fd);
-	if (known)
-		return;
-	if (getrandom(courier->own.redaction_key, size, 0) != (ssize_t)size)
-		abort();
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, courier->own.redaction_key, size) != (ssize_t)size)
-		log_warning("%s cannot be written: addresses are redacted anew after a restart", path);
-	if (fd >= 0)
-		close(fd);
-}
-
-static struct str redaction_key(struct courier *courier)
+static struct str redaction_key(struct courier *courier, struct arena *arena)
 {
 	if (!courier->runtime->report.redact)
 		return STR("");
-	if (!courier->own.has_redaction_key)
-		load_redaction_key(courier);
+	if (!courier->own.has_redaction_key &&
+		!redaction_key_load(arena, courier->runtime->report.spool, courier->own.redaction_key))
+		log_warning("addresses are redacted anew after a restart: %.*s/redaction.key: %s",
+			STR_ARG(courier->runtime->report.spool), strerror(errno));
+	courier->own.has_redaction_key = true;
 	return str_from(courier->own.redaction_key, sizeof(courier->own.redaction_key));
 }
 
@@ -258,7 +232,7 @@ static enum err report_one(struct courier *courier, struct arena *arena, const s
 				.options = &courier->runtime->report,
 				.now = courier_time(courier),
 				.reporter = record->reporter,
-				.redaction_key = redaction_key(courier),
+				.redaction_key = redaction_key(courier, arena),
 			},
 	};
 	struct addressees dmarc = {0};
