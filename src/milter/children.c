@@ -147,8 +147,16 @@ bool children_has(const struct children *children, enum child_role role)
 
 void child_tell(const struct child *child, char word)
 {
+	child_tell_times(child, word, 1);
+}
+
+void child_tell_times(const struct child *child, char word, unsigned times)
+{
+	char words[4096];
+	size_t n = times < sizeof(words) ? times : sizeof(words);
+	memset(words, word, n);
 	/* One that does not read, or is gone, is reaped or killed in time. */
-	if (child->control >= 0 && send(child->control, &word, 1, MSG_NOSIGNAL) < 0)
+	if (child->control >= 0 && n > 0 && send(child->control, words, n, MSG_NOSIGNAL) < 0)
 		return;
 }
 

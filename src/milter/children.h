@@ -51,6 +51,8 @@ bool children_has(const struct children *children, enum child_role role);
 struct child *children_find(struct children *children, enum child_role role, bool ready);
 
 void child_tell(const struct child *child, char word);
+/** The same word @times times; of more than 4096 no more than that. */
+void child_tell_times(const struct child *child, char word, unsigned times);
 /** The next word of the child, 0 when there is none at present. The end of the stream closes our side of it. */
 char child_hear(struct child *child);
 

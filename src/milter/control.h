@@ -14,6 +14,11 @@
 #define CONTROL_STOP                                                                                                   \
 	'S' /* take no new connections, end when no message is in flight, at the latest in STOP_GRACE_MS               \
 	     */
+/* To the worker, which counts them for its statistics. */
+#define CONTROL_START_FAILED 'w' /* another worker could not start */
+
+/* From the courier to the master, and on to the worker. */
+#define CONTROL_STORE_FAILED 't' /* the report store did not work in this turn */
 
 /* To the master. */
 #define CONTROL_READY 'r'    /* serving */

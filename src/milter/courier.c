@@ -86,9 +86,12 @@ static void tell(const char *when, const struct courier_result *result)
 static void take_turn(struct post *post)
 {
 	struct courier_result result;
-	if (!open_store(post))
+	if (!open_store(post)) {
+		control_tell(CONTROL_STORE_FAILED);
 		return;
-	courier_turn(&post->courier, clock_unix(), &result);
+	}
+	if (courier_turn(&post->courier, clock_unix(), &result) == ERR_IO)
+		control_tell(CONTROL_STORE_FAILED);
 	/* A transaction's records take some MiB, and the next turn is far away. */
 	malloc_trim(0);
 	tell("", &result);

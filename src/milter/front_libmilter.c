@@ -330,6 +330,7 @@ static sfsistat on_end(SMFICTX *ctx)
 		port_set_reply, ctx, (connection->granted & SMFIP_HDR_LEADSPC) != 0};
 	bool applied = effects_apply(&port, verdict);
 	if (!applied) {
+		service_count_event(libmilter->service, SERVICE_REPLY_LOST);
 		verdict = session_internal_error(connection->session);
 		effects_apply(&port, verdict);
 	}

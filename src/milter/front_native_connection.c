@@ -51,6 +51,8 @@ void connection_finish(struct connection *connection)
 	if (connection->talk.violation != NULL)
 		fault_log(LOG_LEVEL_WARNING, STR(""), "milter protocol: %s: connection closed",
 			connection->talk.violation);
+	if (connection->talk.has_verdict || connection->talk.state == TALK_ENDING)
+		service_count_event(connection->native->service, SERVICE_REPLY_LOST);
 	talk_finish(&connection->talk);
 	native_bytes_free(&connection->scratch->pool, &connection->input);
 	native_bytes_free(&connection->scratch->pool, &connection->output);
@@ -130,7 +132,10 @@ static bool flush(struct connection *connection)
 			return false;
 		rest = str_skip(rest, (size_t)sent);
 	}
-	return rest.n == 0 || add(connection, &connection->output, rest);
+	if (rest.n > 0)
+		return add(connection, &connection->output, rest);
+	connection->talk.has_verdict = false;
+	return true;
 }
 
 /* ---- serving ---- */
@@ -297,6 +302,7 @@ void connection_writable(struct connection *connection)
 	loop_heard(connection);
 	if (output->n > 0)
 		return;
+	connection->talk.has_verdict = false;
 	if (connection->talk.state == TALK_ENDING)
 		loop_await(connection, connection->input.n < AHEAD_MAX);
 	else

@@ -123,6 +123,7 @@ enum talk_step talk_resume(struct talk *talk, struct wire_out *out)
 	}
 	put_action(&ending, verdict->action);
 	session_finish(talk->session, applied);
+	talk->has_verdict = true;
 	talk->state = TALK_OPEN;
 	return TALK_GOES_ON;
 }

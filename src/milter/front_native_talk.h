@@ -35,6 +35,7 @@ struct talk {
 	struct wire_macros macros;
 	struct wire_terms terms;
 	enum talk_state state;
+	bool has_verdict;      /* that whoever sends @out has not sent yet; they set it back */
 	const char *violation; /* why it ended; NULL: as it should. Static */
 };
 

@@ -45,12 +45,13 @@ struct master {
 	int signals;
 	int ready_fd;
 
-	bool was_ready;                    /* the service, ever */
-	unsigned attempts;                 /* while it was not */
-	int64_t start_at;                  /* when to start a worker; 0: one is there */
-	int64_t delay;                     /* before the next restart but this */
-	bool reports;                      /* are on: there is to be a courier */
-	int64_t courier_at, courier_delay; /* likewise, for the courier */
+	bool was_ready;                         /* the service, ever */
+	unsigned attempts;                      /* while it was not */
+	int64_t start_at;                       /* when to start a worker; 0: one is there */
+	int64_t delay;                          /* before the next restart but this */
+	bool reports;                           /* are on: there is to be a courier */
+	int64_t courier_at, courier_delay;      /* likewise, for the courier */
+	unsigned starts_failed, store_failures; /* that no worker has counted yet, for there was none */
 	bool stopping;
 	int64_t kill_at; /* what is still there then is killed */
 	int64_t watchdog_interval, watchdog_at;
@@ -107,14 +108,34 @@ static int stand_up(struct master *master, const struct report_options *reports)
 	return 0;
 }
 
+/* ---- what the worker's statistics count for us ---- */
+
+static void tell_counts(struct master *master)
+{
+	const struct child *worker = children_find(&master->children, CHILD_WORKER, true);
+	if (worker == NULL)
+		return;
+	child_tell_times(worker, CONTROL_START_FAILED, master->starts_failed);
+	child_tell_times(worker, CONTROL_STORE_FAILED, master->store_failures);
+	master->starts_failed = master->store_failures = 0;
+}
+
+static void count(struct master *master, unsigned *counter)
+{
+	++*counter;
+	tell_counts(master);
+}
+
 /* ---- children ---- */
 
 static void start_worker(struct master *master)
 {
 	master->start_at = 0;
 	master->reload_again = false;
-	if (children_start(&master->children, CHILD_WORKER, master->listener.fd) == NULL)
-		master->start_at = clock_monotonic_ms() + FIRST_DELAY_MS;
+	if (children_start(&master->children, CHILD_WORKER, master->listener.fd) != NULL)
+		return;
+	count(master, &master->starts_failed);
+	master->start_at = clock_monotonic_ms() + FIRST_DELAY_MS;
 }
 
 static void start_courier(struct master *master)
@@ -226,6 +247,7 @@ static void worker_ready(struct master *master, struct child *child)
 	} else {
 		ready_at_last(master);
 	}
+	tell_counts(master);
 	if (master->reload_again)
 		reload(master);
 	else if (master->reload_ms != 0)
@@ -245,6 +267,9 @@ static void hear(struct master *master, struct child *child)
 		case CONTROL_RELOADED:
 		case CONTROL_KEPT:
 			reload_answered(master, word == CONTROL_RELOADED);
+			break;
+		case CONTROL_STORE_FAILED:
+			count(master, &master->store_failures);
 			break;
 		}
 	}
@@ -271,6 +296,8 @@ static void worker_failed(struct master *master, const struct child *child, int 
 		stop(master, code);
 		return;
 	}
+	if (!child->ready)
+		count(master, &master->starts_failed);
 	if (!child->ready && children_find(&master->children, CHILD_WORKER, true) != NULL) {
 		log_error("the new worker %s: the old one goes on serving", how_it_ended(status, text));
 		return;

@@ -91,7 +91,7 @@ static void reload(struct reloader *reloader)
 		settings_release(&wanted);
 		log_error("configuration not reloaded: the old one stays in force");
 	}
-	service_count_reload(reloader->service, status == 0);
+	service_count_event(reloader->service, status == 0 ? SERVICE_RELOADED : SERVICE_RELOAD_FAILED);
 	reloader->reloaded(status == 0);
 }
 
@@ -101,7 +101,7 @@ static void reload(struct reloader *reloader)
 static void keep_old_rows(struct reloader *reloader, enum err err, const struct diag *diag)
 {
 	struct str why = str_of(err_text(err));
-	service_count_reload(reloader->service, false);
+	service_count_event(reloader->service, SERVICE_RELOAD_FAILED);
 	for (size_t i = diag->n; i > 0; i--)
 		if (diag->entries[i - 1].severity == DIAG_ERROR)
 			why = diag->entries[i - 1].text;
@@ -126,7 +126,7 @@ static void refresh(struct reloader *reloader)
 	} else if (runtime->databases != reloader->databases) {
 		diag_log(&diag);
 		publish(reloader, runtime);
-		service_count_reload(reloader->service, true);
+		service_count_event(reloader->service, SERVICE_RELOADED);
 		log_info("data sets refreshed: rows have changed");
 	} else {
 		if (had_failed)

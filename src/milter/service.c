@@ -20,8 +20,7 @@ struct service {
 	atomic_bool log_accepted, was_large;
 	atomic_uint sessions;
 	atomic_uint messages;
-	atomic_uint_fast64_t n_connections, n_messages, n_verdicts[VERDICT_ACTIONS], n_faults, n_reloads,
-		n_reloads_failed;
+	atomic_uint_fast64_t n_connections, n_messages, n_verdicts[VERDICT_ACTIONS], n_faults, n_events[SERVICE_EVENTS];
 };
 
 struct service *service_new(struct dns *dns)
@@ -157,9 +156,9 @@ void service_count(struct service *service, enum verdict_action action, bool fau
 		atomic_fetch_add(&service->n_faults, 1);
 }
 
-void service_count_reload(struct service *service, bool in_force)
+void service_count_event(struct service *service, enum service_event event)
 {
-	atomic_fetch_add(in_force ? &service->n_reloads : &service->n_reloads_failed, 1);
+	atomic_fetch_add(&service->n_events[event], 1);
 }
 
 struct service_counters service_counters(const struct service *service)
@@ -168,10 +167,10 @@ struct service_counters service_counters(const struct service *service)
 		.connections = atomic_load(&service->n_connections),
 		.messages = atomic_load(&service->n_messages),
 		.faults = atomic_load(&service->n_faults),
-		.reloads = atomic_load(&service->n_reloads),
-		.reloads_failed = atomic_load(&service->n_reloads_failed),
 	};
 	for (size_t i = 0; i < VERDICT_ACTIONS; i++)
 		counters.verdicts[i] = atomic_load(&service->n_verdicts[i]);
+	for (size_t i = 0; i < SERVICE_EVENTS; i++)
+		counters.events[i] = atomic_load(&service->n_events[i]);
 	return counters;
 }

@@ -60,9 +60,17 @@ struct service_load service_load(const struct service *service);
 /** A message has had its answer. @fault  it was On-InternalError's, since we could not judge or sign it */
 void service_count(struct service *service, enum verdict_action action, bool fault);
 
-/** The configuration was to be read anew, or the rows of a database: it is in force, or the old one stays. Any thread.
- */
-void service_count_reload(struct service *service, bool in_force);
+/** What the statistics count beside verdicts. */
+enum service_event {
+	SERVICE_RELOADED,      /* the configuration, or the rows of a database */
+	SERVICE_RELOAD_FAILED, /* the old one stays in force */
+	SERVICE_REPLY_LOST,    /* the MTA had gone before it had the answer to a message */
+	SERVICE_STORE_FAILED,  /* a turn of the courier, at the report store; the master tells */
+	SERVICE_START_FAILED,  /* a worker could not be started, or ended before it served; likewise */
+	SERVICE_EVENTS
+};
+/** Any thread. */
+void service_count_event(struct service *service, enum service_event event);
 
 /** Since the start; each only grows. Read one after another, so that a sum may be a message ahead. */
 struct service_counters {
@@ -70,7 +78,7 @@ struct service_counters {
 	uint64_t messages; /* that began; those that the MTA gave up included */
 	uint64_t verdicts[VERDICT_ACTIONS];
 	uint64_t faults; /* of these verdicts */
-	uint64_t reloads, reloads_failed;
+	uint64_t events[SERVICE_EVENTS];
 };
 struct service_counters service_counters(const struct service *service);
 

@@ -20,11 +20,14 @@ void statistics_log(const struct service *service, int64_t uptime)
 		 " discard=%" PRIu64 " faults=%" PRIu64 " dns_questions=%" PRIu64 " dns_cache_hits=%" PRIu64
 		 " dns_sent=%" PRIu64 " dns_timeouts=%" PRIu64 " dns_failures=%" PRIu64 " dns_over_limit=%" PRIu64
 		 " dns_crowded_out=%" PRIu64 " records=%" PRIu64 " records_dropped=%" PRIu64 " reloads=%" PRIu64
-		 " reloads_failed=%" PRIu64,
+		 " reloads_failed=%" PRIu64 " replies_lost=%" PRIu64 " store_failures=%" PRIu64
+		 " starts_failed=%" PRIu64,
 		uptime, counters.connections, load.sessions, counters.messages, load.messages,
 		counters.verdicts[VERDICT_ACCEPT], counters.verdicts[VERDICT_REJECT],
 		counters.verdicts[VERDICT_TEMPFAIL], counters.verdicts[VERDICT_QUARANTINE],
 		counters.verdicts[VERDICT_DISCARD], counters.faults, dns.questions, dns.cache_hits, dns.sent,
 		dns.timeouts, dns.failures, dns.refused_by_limit, dns.crowded_out, spool.written, spool.dropped,
-		counters.reloads, counters.reloads_failed);
+		counters.events[SERVICE_RELOADED], counters.events[SERVICE_RELOAD_FAILED],
+		counters.events[SERVICE_REPLY_LOST], counters.events[SERVICE_STORE_FAILED],
+		counters.events[SERVICE_START_FAILED]);
 }

@@ -173,6 +173,12 @@ static bool take_order(struct worker *worker)
 	case CONTROL_STOP:
 		leave(worker, STOPPING);
 		break;
+	case CONTROL_START_FAILED:
+		service_count_event(worker->service, SERVICE_START_FAILED);
+		break;
+	case CONTROL_STORE_FAILED:
+		service_count_event(worker->service, SERVICE_STORE_FAILED);
+		break;
 	}
 	return true;
 }

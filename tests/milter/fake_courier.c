@@ -6,6 +6,7 @@
  *	crash    abort()
  *	hang     never come back
  *	work     go on until it is asked to stop
+ *	fail     the store does not work
  *
  * Each turn, and each end of the courier's, is a line in FAKE_COURIER.log.
  */
@@ -54,7 +55,7 @@ enum err courier_turn(struct courier *courier, int64_t now, struct courier_resul
 		pause();
 	while (told_to("work") && !courier->stop(courier->context))
 		usleep(10000);
-	return ERR_OK;
+	return told_to("fail") ? ERR_IO : ERR_OK;
 }
 
 void courier_leave(struct courier *courier)

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 from miltertest import Milter
 
@@ -454,6 +455,59 @@ class Statistics(Case):
         self.assertEqual(len(self.stats(daemon)), n + 1)
         self.assertEqual({key: last[key] for key in ("connections", "messages", "accept", "reject", "tempfail", "faults", "in_flight")},
                          {"connections": 5, "messages": 5, "accept": 1, "reject": 1, "tempfail": 2, "faults": 1, "in_flight": 0})
+
+    def wait_counter(self, daemon, name, value, deliver=None):
+        """A line is due only where messages have come."""
+        def counted():
+            (deliver or self.assert_serves)(daemon)
+            stats = self.stats(daemon)
+            return stats and stats[-1][name] >= value
+
+        wait_for(counted, 30)
+        return self.stats(daemon)[-1][name]
+
+    def test_replies_that_the_mta_does_not_take(self):
+        daemon = self.daemon("StatisticsInterval 1").start()
+        sent = []
+
+        def give_up(daemon):
+            with daemon.milter() as milter:
+                milter.mail("a@b")
+                milter.rcpt("c@d")
+                milter.header("X-Wait", " 600")
+                milter.eoh()
+                milter.send_end()
+                sent.append(milter)
+                time.sleep(0.2)     # libmilter passes over an end behind which the connection is closed at once
+
+        self.assertLessEqual(self.wait_counter(daemon, "replies_lost", 1, give_up), len(sent))
+        for _ in range(3):
+            self.assert_serves(daemon)
+        daemon.stop()
+        self.assertLessEqual(self.stats(daemon)[-1]["replies_lost"], len(sent))
+
+    def test_workers_that_cannot_start(self):
+        daemon = self.daemon("StatisticsInterval 1").start()
+        daemon.configure("StatisticsInterval 1\nBroken load")
+        os.kill(daemon.workers()[0], signal.SIGKILL)
+        wait_for(lambda: daemon.log().count("ended with status 78") >= 2)
+        daemon.configure("StatisticsInterval 1")
+        self.assert_serves(daemon)
+        n = daemon.log().count("ended with status 78")
+        self.assertEqual(self.wait_counter(daemon, "starts_failed", n), n)
+        # One that was to replace a worker is counted by that worker.
+        daemon.configure("StatisticsInterval 1\nBroken load")
+        daemon.signal(signal.SIGUSR2)
+        daemon.wait_log("the old one goes on serving")
+        self.assertEqual(self.wait_counter(daemon, "starts_failed", n + 1), n + 1)
+
+    def test_a_report_store_that_fails(self):
+        orders = os.path.join(self.directory, "orders")
+        with open(orders, "w") as file:
+            file.write("fail")
+        with unittest.mock.patch.dict(os.environ, FAKE_COURIER=orders):
+            daemon = self.daemon("StatisticsInterval 1\nAggregateReports yes").start()
+        self.assertEqual(self.wait_counter(daemon, "store_failures", 1), 1)
 
     def test_none(self):
         daemon = self.daemon("StatisticsInterval 0").start()
