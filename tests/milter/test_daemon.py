@@ -664,6 +664,8 @@ class Crash(Case):
             (worker,) = daemon.workers()
             os.kill(worker, signal.SIGKILL)
             self.assert_serves(daemon)
+            # Its first message may be answered before the master has heard that it serves.
+            wait_for(lambda: any(f"worker {pid} serves" in daemon.log() for pid in daemon.workers()))
         self.assertIn("starts in 0.0 s", daemon.log())
         self.assertIn("starts in 0.8 s", daemon.log())
 
