@@ -1,7 +1,8 @@
 /*
- * Records as JSON and back: docs/report-records.md. Writer and reader of each
- * object stand side by side.
+ * Records as JSON and back: docs/report-records.md. Of each object one table tells writer and reader what it has.
  */
+#include <stddef.h>
+
 #include "base/ip.h"
 #include "base/json.h"
 #include "report/json_reader.h"
@@ -13,16 +14,69 @@
 
 /* ---- members ---- */
 
+enum member_kind {
+	MEMBER_TEXT,
+	MEMBER_TEXT_IF_ANY, /* mostly empty, and left out then */
+	MEMBER_BOOL
+};
+
+struct member {
+	const char *name;
+	enum member_kind kind;
+	size_t offset; /* in the struct */
+};
+
+/* In the order in which they are written: the store knows rows by their bytes. */
+struct shape {
+	size_t size; /* of the struct */
+	const struct member *members;
+	size_t n;
+};
+
+/* Another type than the kind's does not compile. */
+/* clang-format off */
+#define TEXT_AS(kind, name, object, field) {name, kind, _Generic(((object *)NULL)->field, struct str: offsetof(object, field))}
+#define TEXT(object, field) TEXT_AS(MEMBER_TEXT, #field, object, field)
+#define TEXT_IF_ANY(object, field) TEXT_AS(MEMBER_TEXT_IF_ANY, #field, object, field)
+#define BOOL(object, field) {#field, MEMBER_BOOL, _Generic(((object *)NULL)->field, bool: offsetof(object, field))}
+#define SHAPE(object, ...) {sizeof(object), (const struct member[]){__VA_ARGS__}, \
+	sizeof((const struct member[]){__VA_ARGS__}) / sizeof(struct member)}
+/* clang-format on */
+
 static void put(struct json *json, const char *name, struct str text)
 {
 	json_str(json, name, text.n > 0 ? text : STR(""));
 }
 
-/* What is mostly empty is left out then. */
-static void put_if_any(struct json *json, const char *name, struct str text)
+static void write_members(struct json *json, const struct shape *shape, const void *object)
 {
-	if (text.n > 0)
-		json_str(json, name, text);
+	for (size_t i = 0; i < shape->n; i++) {
+		const struct member *member = &shape->members[i];
+		const void *value = (const char *)object + member->offset;
+		switch (member->kind) {
+		case MEMBER_TEXT:
+			put(json, member->name, *(const struct str *)value);
+			break;
+		case MEMBER_TEXT_IF_ANY:
+			if (((const struct str *)value)->n > 0)
+				put(json, member->name, *(const struct str *)value);
+			break;
+		case MEMBER_BOOL:
+			json_bool(json, member->name, *(const bool *)value);
+			break;
+		}
+	}
+}
+
+static void write_array(struct json *json, const char *name, const struct shape *shape, const void *objects, size_t n)
+{
+	json_array_begin(json, name);
+	for (size_t i = 0; i < n; i++) {
+		json_object_begin(json, NULL);
+		write_members(json, shape, (const char *)objects + i * shape->size);
+		json_object_end(json);
+	}
+	json_array_end(json);
 }
 
 /* A reader notes the first thing that is wrong and goes on. */
@@ -45,34 +99,45 @@ static struct str get(struct reader *reader, const struct json_t *object, const 
 	return text;
 }
 
-static struct str get_if_any(struct reader *reader, const struct json_t *object, const char *name, const char *problem)
+static void read_members(struct reader *reader, const struct json_t *object, const struct shape *shape,
+	const char *problem, void *ret_object)
 {
-	const struct json_t *member = json_member(object, name);
-	struct str text = STR("");
-	if (member != NULL && !json_as_str(member, &text))
-		complain(reader, problem);
-	return text;
+	for (size_t i = 0; i < shape->n; i++) {
+		const struct member *member = &shape->members[i];
+		void *value = (char *)ret_object + member->offset;
+		switch (member->kind) {
+		case MEMBER_TEXT_IF_ANY:
+			*(struct str *)value = STR("");
+			if (json_member(object, member->name) == NULL)
+				break;
+			*(struct str *)value = get(reader, object, member->name, problem);
+			break;
+		case MEMBER_TEXT:
+			*(struct str *)value = get(reader, object, member->name, problem);
+			break;
+		case MEMBER_BOOL:
+			if (!json_as_bool(json_member(object, member->name), value))
+				complain(reader, problem);
+			break;
+		}
+	}
 }
 
-static bool get_bool(struct reader *reader, const struct json_t *object, const char *name, const char *problem)
-{
-	bool value = false;
-	if (!json_as_bool(json_member(object, name), &value))
-		complain(reader, problem);
-	return value;
-}
-
-/* Absent is empty. */
-static const struct json_t *get_array(struct reader *reader, const struct json_t *object, const char *name,
+/* Absent is empty. More than @maximum elements: none. */
+static void *read_array(struct reader *reader, const struct json_t *object, const char *name, const struct shape *shape,
 	size_t maximum, const char *problem, size_t *ret_n)
 {
 	const struct json_t *array = json_member(object, name);
-	*ret_n = 0;
-	if (array != NULL && (!json_as_array(array, ret_n) || *ret_n > maximum))
+	size_t n = 0;
+	if (array != NULL && (!json_as_array(array, &n) || n > maximum))
 		complain(reader, problem);
-	if (*ret_n > maximum)
-		*ret_n = 0;
-	return array;
+	if (n > maximum)
+		n = 0;
+	char *objects = arena_alloc_array(reader->arena, n + 1, shape->size);
+	for (size_t i = 0; i < n; i++)
+		read_members(reader, json_element(array, i), shape, problem, objects + i * shape->size);
+	*ret_n = n;
+	return objects;
 }
 
 static void check_word(struct reader *reader, struct str word, const char *const *words, const char *problem)
@@ -85,115 +150,68 @@ static void check_word(struct reader *reader, struct str word, const char *const
 
 /* ---- the row ---- */
 
-static void write_dkim(struct json *json, const struct report_row *row)
-{
-	json_array_begin(json, "dkim");
-	for (size_t i = 0; i < row->n_dkim; i++) {
-		const struct report_dkim *dkim = &row->dkim[i];
-		json_object_begin(json, NULL);
-		put(json, "domain", dkim->domain);
-		put(json, "selector", dkim->selector);
-		put(json, "result", dkim->result);
-		put_if_any(json, "human_result", dkim->human_result);
-		json_object_end(json);
-	}
-	json_array_end(json);
-}
+static const struct shape dkim_shape =
+	SHAPE(struct report_dkim, TEXT(struct report_dkim, domain), TEXT(struct report_dkim, selector),
+		TEXT(struct report_dkim, result), TEXT_IF_ANY(struct report_dkim, human_result));
 
-static void read_dkim(struct reader *reader, const struct json_t *object, struct report_row *row)
-{
-	static const char problem[] = "row.dkim is not as it should be";
-	const struct json_t *array = get_array(reader, object, "dkim", REPORT_MAX_DKIM, problem, &row->n_dkim);
-	struct report_dkim *dkim = ARENA_ARRAY(reader->arena, row->n_dkim + 1, struct report_dkim);
-	for (size_t i = 0; i < row->n_dkim; i++) {
-		const struct json_t *element = json_element(array, i);
-		dkim[i] = (struct report_dkim){
-			.domain = get(reader, element, "domain", problem),
-			.selector = get(reader, element, "selector", problem),
-			.result = get(reader, element, "result", problem),
-			.human_result = get_if_any(reader, element, "human_result", problem),
-		};
-	}
-	row->dkim = dkim;
-}
+static const struct shape reason_shape =
+	SHAPE(struct report_reason, TEXT(struct report_reason, type), TEXT_IF_ANY(struct report_reason, comment));
 
-static void write_reasons(struct json *json, const struct report_row *row)
-{
-	json_array_begin(json, "reasons");
-	for (size_t i = 0; i < row->n_reasons; i++) {
-		json_object_begin(json, NULL);
-		put(json, "type", row->reasons[i].type);
-		put_if_any(json, "comment", row->reasons[i].comment);
-		json_object_end(json);
-	}
-	json_array_end(json);
-}
+/* In front of the reasons, and behind them. */
+static const struct shape evaluated_shape =
+	SHAPE(struct report_row, TEXT(struct report_row, source_ip), TEXT(struct report_row, disposition),
+		BOOL(struct report_row, dkim_aligned), BOOL(struct report_row, spf_aligned));
 
-static void read_reasons(struct reader *reader, const struct json_t *object, struct report_row *row)
-{
-	static const char *const types[] = {
-		"local_policy", "mailing_list", "other", "policy_test_mode", "trusted_forwarder", NULL};
-	static const char problem[] = "row.reasons is not as it should be";
-	const struct json_t *array = get_array(reader, object, "reasons", MAX_REASONS, problem, &row->n_reasons);
-	struct report_reason *reasons = ARENA_ARRAY(reader->arena, row->n_reasons + 1, struct report_reason);
-	for (size_t i = 0; i < row->n_reasons; i++) {
-		const struct json_t *element = json_element(array, i);
-		reasons[i] = (struct report_reason){
-			.type = get(reader, element, "type", problem),
-			.comment = get_if_any(reader, element, "comment", problem),
-		};
-		check_word(reader, reasons[i].type, types, "row.reasons has an unknown type");
-	}
-	row->reasons = reasons;
-}
+static const struct shape identifier_shape = SHAPE(struct report_row, TEXT(struct report_row, header_from),
+	TEXT(struct report_row, envelope_from), TEXT(struct report_row, envelope_to));
+
+static const struct shape spf_shape =
+	SHAPE(struct report_row, TEXT_AS(MEMBER_TEXT, "domain", struct report_row, spf_domain),
+		TEXT_AS(MEMBER_TEXT, "result", struct report_row, spf_result),
+		TEXT_AS(MEMBER_TEXT_IF_ANY, "human_result", struct report_row, spf_human_result));
 
 static void write_row(struct json *json, const char *name, const struct report_row *row)
 {
 	json_object_begin(json, name);
-	put(json, "source_ip", row->source_ip);
-	put(json, "disposition", row->disposition);
-	json_bool(json, "dkim_aligned", row->dkim_aligned);
-	json_bool(json, "spf_aligned", row->spf_aligned);
-	write_reasons(json, row);
-	put(json, "header_from", row->header_from);
-	put(json, "envelope_from", row->envelope_from);
-	put(json, "envelope_to", row->envelope_to);
-	write_dkim(json, row);
+	write_members(json, &evaluated_shape, row);
+	write_array(json, "reasons", &reason_shape, row->reasons, row->n_reasons);
+	write_members(json, &identifier_shape, row);
+	write_array(json, "dkim", &dkim_shape, row->dkim, row->n_dkim);
 	if (row->spf_domain.n > 0) {
 		json_object_begin(json, "spf");
-		put(json, "domain", row->spf_domain);
-		put(json, "result", row->spf_result);
-		put_if_any(json, "human_result", row->spf_human_result);
+		write_members(json, &spf_shape, row);
 		json_object_end(json);
 	}
 	json_object_end(json);
 }
 
-static void read_row(struct reader *reader, const struct json_t *object, struct report_row *row)
+static void check_row(struct reader *reader, const struct report_row *row)
 {
 	static const char *const dispositions[] = {"none", "pass", "quarantine", "reject", NULL};
-	static const char problem[] = "the row is not complete";
+	static const char *const types[] = {
+		"local_policy", "mailing_list", "other", "policy_test_mode", "trusted_forwarder", NULL};
 	struct ip ip;
-	*row = (struct report_row){
-		.source_ip = get(reader, object, "source_ip", problem),
-		.disposition = get(reader, object, "disposition", problem),
-		.dkim_aligned = get_bool(reader, object, "dkim_aligned", problem),
-		.spf_aligned = get_bool(reader, object, "spf_aligned", problem),
-		.header_from = get(reader, object, "header_from", problem),
-		.envelope_from = get(reader, object, "envelope_from", problem),
-		.envelope_to = get(reader, object, "envelope_to", problem),
-	};
 	if (!ip_parse(row->source_ip, &ip))
 		complain(reader, "row.source_ip is no address");
 	check_word(reader, row->disposition, dispositions, "row.disposition is an unknown word");
-	read_reasons(reader, object, row);
-	read_dkim(reader, object, row);
+	for (size_t i = 0; i < row->n_reasons; i++)
+		check_word(reader, row->reasons[i].type, types, "row.reasons has an unknown type");
+}
+
+static void read_row(struct reader *reader, const struct json_t *object, struct report_row *row)
+{
+	static const char problem[] = "the row is not complete";
 	const struct json_t *spf = json_member(object, "spf");
-	if (spf == NULL)
-		return;
-	row->spf_domain = get(reader, spf, "domain", "row.spf is not as it should be");
-	row->spf_result = get(reader, spf, "result", "row.spf is not as it should be");
-	row->spf_human_result = get_if_any(reader, spf, "human_result", "row.spf is not as it should be");
+	*row = (struct report_row){.n_reasons = 0};
+	read_members(reader, object, &evaluated_shape, problem, row);
+	row->reasons = read_array(reader, object, "reasons", &reason_shape, MAX_REASONS,
+		"row.reasons is not as it should be", &row->n_reasons);
+	read_members(reader, object, &identifier_shape, problem, row);
+	row->dkim = read_array(
+		reader, object, "dkim", &dkim_shape, REPORT_MAX_DKIM, "row.dkim is not as it should be", &row->n_dkim);
+	if (spf != NULL)
+		read_members(reader, spf, &spf_shape, "row.spf is not as it should be", row);
+	check_row(reader, row);
 }
 
 void report_row_write(const struct report_row *row, struct buf *out)
@@ -214,99 +232,50 @@ const char *report_row_read(struct arena *arena, struct str text, struct report_
 
 /* ---- a failure ---- */
 
-static void write_signatures(struct json *json, const struct report_failure *failure)
-{
-	json_array_begin(json, "signatures");
-	for (size_t i = 0; i < failure->n_signatures; i++) {
-		const struct report_failed_signature *signature = &failure->signatures[i];
-		json_object_begin(json, NULL);
-		put(json, "domain", signature->domain);
-		put(json, "selector", signature->selector);
-		put(json, "identity", signature->identity);
-		put(json, "result", signature->result);
-		put_if_any(json, "reason", signature->reason);
-		json_bool(json, "aligned", signature->aligned);
-		json_bool(json, "report_requested", signature->report_requested);
-		json_object_end(json);
-	}
-	json_array_end(json);
-}
+static const struct shape signature_shape =
+	SHAPE(struct report_failed_signature, TEXT(struct report_failed_signature, domain),
+		TEXT(struct report_failed_signature, selector), TEXT(struct report_failed_signature, identity),
+		TEXT(struct report_failed_signature, result), TEXT_IF_ANY(struct report_failed_signature, reason),
+		BOOL(struct report_failed_signature, aligned), BOOL(struct report_failed_signature, report_requested));
 
-static void read_signatures(struct reader *reader, const struct json_t *object, struct report_failure *failure)
-{
-	static const char problem[] = "failure.signatures is not as it should be";
-	const struct json_t *array =
-		get_array(reader, object, "signatures", REPORT_MAX_DKIM, problem, &failure->n_signatures);
-	struct report_failed_signature *signatures =
-		ARENA_ARRAY(reader->arena, failure->n_signatures + 1, struct report_failed_signature);
-	for (size_t i = 0; i < failure->n_signatures; i++) {
-		const struct json_t *element = json_element(array, i);
-		signatures[i] = (struct report_failed_signature){
-			.domain = get(reader, element, "domain", problem),
-			.selector = get(reader, element, "selector", problem),
-			.identity = get(reader, element, "identity", problem),
-			.result = get(reader, element, "result", problem),
-			.reason = get_if_any(reader, element, "reason", problem),
-			.aligned = get_bool(reader, element, "aligned", problem),
-			.report_requested = get_bool(reader, element, "report_requested", problem),
-		};
-	}
-	failure->signatures = signatures;
-}
+static const struct shape failure_shape = SHAPE(struct report_failure, TEXT(struct report_failure, mail_from),
+	TEXT(struct report_failure, rcpt), TEXT(struct report_failure, client_name), TEXT(struct report_failure, helo),
+	TEXT(struct report_failure, delivery_result), TEXT(struct report_failure, authentication_results),
+	TEXT(struct report_failure, headers), BOOL(struct report_failure, headers_cut));
 
 static void write_failure(struct json *json, const struct report_failure *failure)
 {
 	json_object_begin(json, "failure");
-	put(json, "mail_from", failure->mail_from);
-	put(json, "rcpt", failure->rcpt);
-	put(json, "client_name", failure->client_name);
-	put(json, "helo", failure->helo);
-	put(json, "delivery_result", failure->delivery_result);
-	put(json, "authentication_results", failure->authentication_results);
-	put(json, "headers", failure->headers);
-	json_bool(json, "headers_cut", failure->headers_cut);
-	write_signatures(json, failure);
+	write_members(json, &failure_shape, failure);
+	write_array(json, "signatures", &signature_shape, failure->signatures, failure->n_signatures);
 	json_object_end(json);
 }
 
 static const struct report_failure *read_failure(struct reader *reader, const struct json_t *object)
 {
-	static const char problem[] = "the failure is not complete";
 	struct report_failure *failure = ARENA_NEW(reader->arena, struct report_failure);
-	*failure = (struct report_failure){
-		.mail_from = get(reader, object, "mail_from", problem),
-		.rcpt = get(reader, object, "rcpt", problem),
-		.client_name = get(reader, object, "client_name", problem),
-		.helo = get(reader, object, "helo", problem),
-		.delivery_result = get(reader, object, "delivery_result", problem),
-		.authentication_results = get(reader, object, "authentication_results", problem),
-		.headers = get(reader, object, "headers", problem),
-		.headers_cut = get_bool(reader, object, "headers_cut", problem),
-	};
-	read_signatures(reader, object, failure);
+	read_members(reader, object, &failure_shape, "the failure is not complete", failure);
+	failure->signatures = read_array(reader, object, "signatures", &signature_shape, REPORT_MAX_DKIM,
+		"failure.signatures is not as it should be", &failure->n_signatures);
 	return failure;
 }
 
 /* ---- the record ---- */
 
+static const struct shape policy_shape = SHAPE(struct report_policy, TEXT(struct report_policy, domain),
+	TEXT(struct report_policy, record), TEXT(struct report_policy, discovery));
+
 static void write_policy(struct json *json, const struct report_policy *policy)
 {
 	json_object_begin(json, "policy");
-	put(json, "domain", policy->domain);
-	put(json, "record", policy->record);
-	put(json, "discovery", policy->discovery);
+	write_members(json, &policy_shape, policy);
 	json_object_end(json);
 }
 
 static void read_policy(struct reader *reader, const struct json_t *object, struct report_policy *policy)
 {
 	static const char *const methods[] = {"treewalk", "psl", NULL};
-	static const char problem[] = "the policy is not complete";
-	*policy = (struct report_policy){
-		.domain = get(reader, object, "domain", problem),
-		.record = get(reader, object, "record", problem),
-		.discovery = get(reader, object, "discovery", problem),
-	};
+	read_members(reader, object, &policy_shape, "the policy is not complete", policy);
 	check_word(reader, policy->discovery, methods, "policy.discovery is an unknown word");
 }
 
