@@ -1,8 +1,10 @@
 /*
  * What the parts of the native front share: limits, and the loops that serve.
  *
- * front_native.c       the front: limits, threads, which loop gets a connection
+ * front_native.c       the front: limits, threads
  * front_native_loop.c  one event loop in a thread of its own
+ * front_native_accept.c
+ *                      who gets a place, and in which loop
  * front_native_connection.c
  *                      one connection's bytes, in and out
  * front_native_bytes.c memory of connections, and how often the log hears of them

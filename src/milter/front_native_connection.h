@@ -1,6 +1,8 @@
 /*
- * What a loop and its connections know of each other. The loop has the events
- * and the queue, the connection what is said; neither calls the other's library.
+ * What a loop, its connections and whoever accepts them know of each other. The
+ * loop has the events and the queue, the connection what is said, accepting who
+ * gets a place; none calls another's library. All of a loop is for its own thread
+ * where nothing else is said.
  */
 #ifndef TRIMILTER_MILTER_FRONT_NATIVE_CONNECTION_H
 #define TRIMILTER_MILTER_FRONT_NATIVE_CONNECTION_H
@@ -63,5 +65,25 @@ bool loop_close_largest(const struct connection *connection);
 void loop_enqueue(struct connection *connection);
 /** It is gone when this returns. */
 void loop_close(struct connection *connection);
+
+/**
+ * The one of its connections that has been silent for longest, and for @silent_ms at least. NULL: there is none; whose
+ * verdict is waited for does not count.
+ */
+struct connection *loop_longest_silent(const struct loop *loop, int64_t silent_ms);
+
+/** A new connection of @loop; to be called in the thread of the loop @from. False: out of memory, @fd stays open. */
+bool loop_add(struct loop *loop, const struct loop *from, int fd);
+
+/* ---- accepting: front_native_accept.c ---- */
+
+enum accept_step {
+	ACCEPT_MORE,
+	ACCEPT_NONE, /* nobody waits */
+	ACCEPT_PAUSE /* nobody can be taken just now; the log says why */
+};
+
+/** Take one connection off the listener, in @loop, which accepts: it goes to the loop that has the fewest. */
+enum accept_step accept_one(struct native *native, struct loop *loop);
 
 #endif

@@ -7,9 +7,7 @@
 #include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -201,15 +199,14 @@ bool loop_close_largest(const struct connection *connection)
 	return true;
 }
 
-/* The one that has been silent for longest, if that is long enough; NULL: none. A parked one has a deadline of its own.
- */
-static struct member *longest_silent(const struct loop *loop, int64_t silent_ms)
+/* A parked one has a deadline of its own. */
+struct connection *loop_longest_silent(const struct loop *loop, int64_t silent_ms)
 {
 	int64_t oldest = clock_monotonic_ms() - silent_ms;
 	for (struct member *member = loop->last; member != NULL && member->connection.last_ms <= oldest;
 		member = member->previous)
 		if (member->connection.talk.state != TALK_ENDING)
-			return member;
+			return &member->connection;
 	return NULL;
 }
 
@@ -293,78 +290,34 @@ static void start(struct loop *loop, struct member *member)
 	connection_start(&member->connection);
 }
 
-/* ---- accepting ---- */
-
-/* The one with the fewest connections, so that each gets its share however long they last. */
-static struct loop *least_loaded(const struct native *native)
+bool loop_add(struct loop *loop, const struct loop *from, int fd)
 {
-	struct loop *best = native->loops[0];
-	for (size_t i = 1; i < native->n_loops; i++)
-		if (loop_connections(native->loops[i]) < loop_connections(best))
-			best = native->loops[i];
-	return best;
-}
-
-static void pause_accepting(struct loop *loop, const char *why)
-{
-	struct timeval pause = timeval_of(ACCEPT_AGAIN_MS);
-	fault_log(LOG_LEVEL_WARNING, str_of(why), "%s: further connections of the MTA wait (%zu are open)", why,
-		atomic_load(&loop->scratch.native->n_connections));
-	event_del(&loop->acceptable);
-	event_add(&loop->accept_again, &pause);
-}
-
-/* False: no more for now. */
-static bool accept_one(struct loop *loop)
-{
-	struct native *native = loop->scratch.native;
-	const int on = 1;
-	bool is_full = atomic_load(&native->n_connections) >= native->limits.connections;
-	/* Whoever holds connections open and says nothing shall not keep others out. */
-	struct member *silent = is_full ? longest_silent(loop, native->limits.silent_ms) : NULL;
-	if (is_full && silent == NULL) {
-		pause_accepting(loop, "too many connections");
+	struct member *member = member_new(loop, fd);
+	if (member == NULL)
 		return false;
-	}
-	int fd = accept4(native->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		/* What the peer has given up meanwhile says nothing of the next. */
-		if (errno == EINTR || errno == ECONNABORTED)
-			return true;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			pause_accepting(loop, strerror(errno));
-		return false;
-	}
-	if (silent != NULL) {
-		fault_log(LOG_LEVEL_WARNING, STR(""),
-			"%zu connections of the MTA are open: closing those that have been silent for longest",
-			native->limits.connections);
-		member_close(silent);
-	}
-	if (native->is_tcp)
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	struct loop *target = least_loaded(native);
-	struct member *member = member_new(target, fd);
-	if (member == NULL) {
-		close(fd);
-		pause_accepting(loop, "out of memory");
-		return false;
-	}
-	if (target == loop)
+	if (loop == from)
 		start(loop, member);
 	else
-		enqueue(target, member);
+		enqueue(loop, member);
 	return true;
 }
+
+/* ---- accepting ---- */
 
 static void on_acceptable(int fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
 	struct loop *loop = context;
-	for (unsigned i = 0; i < ACCEPTS_AT_A_TIME && !atomic_load(&loop->scratch.native->stopping) && accept_one(loop);
-		i++)
-		;
+	struct native *native = loop->scratch.native;
+	struct timeval pause = timeval_of(ACCEPT_AGAIN_MS);
+	enum accept_step step = ACCEPT_MORE;
+	for (unsigned i = 0; i < ACCEPTS_AT_A_TIME && step == ACCEPT_MORE && !atomic_load(&native->stopping); i++)
+		step = accept_one(native, loop);
+	if (step != ACCEPT_PAUSE)
+		return;
+	event_del(&loop->acceptable);
+	event_add(&loop->accept_again, &pause);
 }
 
 /* Closed, since whoever connected would wait for nothing: now it is refused at once, and the next start has the place.
@@ -415,9 +368,9 @@ static void on_sweep(int fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	const struct loop *loop = context;
-	struct member *silent;
-	while ((silent = longest_silent(loop, loop->scratch.native->limits.idle_ms)) != NULL)
-		member_close(silent);
+	struct connection *silent;
+	while ((silent = loop_longest_silent(loop, loop->scratch.native->limits.idle_ms)) != NULL)
+		loop_close(silent);
 }
 
 static struct event_base *base_new(void)
