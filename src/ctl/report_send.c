@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "ctl/report_common.h"
@@ -105,7 +106,7 @@ static int say_elsewhere(struct ctl_report *report)
 	struct str holder;
 	int64_t until;
 	enum err err =
-		store_lease_holder(report->store, report->ctl.arena, COURIER_LEASE, report->ctl.now, &holder, &until);
+		store_lease_holder(report->store, report->ctl.arena, COURIER_LEASE, clock_unix(), &holder, &until);
 	if (err != ERR_OK)
 		return ctl_report_failed(report);
 	fprintf(stderr,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/clock.h"
 #include "ctl/report_common.h"
 #include "ctl/verbs.h"
 #include "report/courier.h"
@@ -104,8 +105,8 @@ static int run(struct ctl_report *report)
 	if (report->domain.n > 0)
 		return ctl_usage_error(report->verb, "it takes no DOMAIN");
 	if (store_statistics(report->store, report->ctl.now, &figures.store) != ERR_OK ||
-		store_lease_holder(report->store, arena, COURIER_LEASE, report->ctl.now, &figures.holder,
-			&figures.until) != ERR_OK)
+		store_lease_holder(
+			report->store, arena, COURIER_LEASE, clock_unix(), &figures.holder, &figures.until) != ERR_OK)
 		return ctl_report_failed(report);
 	if (spool_backlog(report->report->spool, &figures.spool) != ERR_OK)
 		fprintf(stderr, "trimilterctl %s: ReportSpool %.*s: %s\n", report->verb, STR_ARG(report->report->spool),

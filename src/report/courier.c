@@ -13,11 +13,22 @@ void courier_begin(struct courier *courier, int64_t now)
 {
 	courier->own.now = now;
 	courier->own.since_ms = clock_monotonic_ms();
+	courier->own.clock = clock_unix();
+}
+
+static int64_t seconds_since_begin(const struct courier *courier)
+{
+	return (clock_monotonic_ms() - courier->own.since_ms) / 1000;
 }
 
 int64_t courier_time(const struct courier *courier)
 {
-	return courier->own.now + (clock_monotonic_ms() - courier->own.since_ms) / 1000;
+	return courier->own.now + seconds_since_begin(courier);
+}
+
+int64_t courier_clock(const struct courier *courier)
+{
+	return courier->own.clock + seconds_since_begin(courier);
 }
 
 struct str courier_domain(struct str address)
@@ -49,7 +60,7 @@ enum err courier_write(struct courier *courier, struct arena *arena, const struc
 
 static enum err take_lease(struct courier *courier, bool *ret_mine)
 {
-	int64_t now = courier_time(courier);
+	int64_t now = courier_clock(courier);
 	enum err err =
 		store_lease(courier->store, COURIER_LEASE, courier->holder, now, COURIER_LEASE_SECONDS, ret_mine);
 	courier->own.lease_at = err == ERR_OK && *ret_mine ? now : 0;
@@ -68,7 +79,7 @@ bool courier_goes_on(struct courier *courier)
 	bool mine = true;
 	if (courier->stop != NULL && courier->stop(courier->context))
 		return false;
-	if (courier->own.lease_at == 0 || courier_time(courier) - courier->own.lease_at < LEASE_RENEW_SECONDS)
+	if (courier->own.lease_at == 0 || courier_clock(courier) - courier->own.lease_at < LEASE_RENEW_SECONDS)
 		return true;
 	return take_lease(courier, &mine) == ERR_OK && mine;
 }

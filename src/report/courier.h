@@ -26,7 +26,8 @@ struct courier {
 	/* Its own, from one call to the next; zero at the start. */
 	struct {
 		int64_t now, since_ms;  /* the call's @now, and clock_monotonic_ms() then */
-		int64_t lease_at;       /* when the lease was last prolonged; 0: the caller has seen to it */
+		int64_t clock;          /* the host's clock then */
+		int64_t lease_at;       /* courier_clock() when the lease was prolonged; 0: the caller has seen to it */
 		int64_t build_after;    /* some destinations could not be verified: try again then */
 		int64_t expire_after;   /* housekeeping is for once an hour */
 		bool said_unsigned;     /* that no key signs the report address */
@@ -53,6 +54,8 @@ struct courier_result {
  * All that is due at @now: what this host has recorded is imported; then, if no other host is at it, reports are built
  * and sent, and old ones forgotten. ERR_IO: the store did not work, the log says why; what is not done comes with the
  * next turn. Blocks: for the DNS, for the MTA.
+ * Where @now is not the host's time (`trimilterctl report send --now`), other hosts are not to notice: the lease, and
+ * what is claimed, are by the clock.
  */
 enum err courier_turn(struct courier *courier, int64_t now, struct courier_result *ret_result);
 

@@ -261,7 +261,7 @@ enum err courier_failures(struct courier *courier, int64_t now, struct courier_r
 		struct arena *arena = arena_new(0);
 		if (arena == NULL)
 			return ERR_NOMEM;
-		err = store_failures(courier->store, arena, courier_time(courier), CLAIM_SECONDS, 1, &failures, &n);
+		err = store_failures(courier->store, arena, courier_clock(courier), CLAIM_SECONDS, 1, &failures, &n);
 		if (err == ERR_OK && n > 0)
 			err = report_one(courier, arena, &failures[0], &made);
 		if (err == ERR_OK)

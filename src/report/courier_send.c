@@ -236,8 +236,8 @@ enum err courier_send(struct courier *courier, int64_t now, struct courier_resul
 		struct sending sending = {.courier = courier, .arena = arena, .result = result};
 		if (arena == NULL)
 			return ERR_NOMEM;
-		err = store_due(courier->store, arena, courier_time(courier), courier->only, CLAIM_SECONDS, 1,
-			&sending.delivery, &n);
+		err = store_due(courier->store, arena, courier_time(courier), courier_clock(courier), courier->only,
+			CLAIM_SECONDS, 1, &sending.delivery, &n);
 		if (err == ERR_OK && n > 0)
 			err = deliver(&sending, &missed);
 		arena_free(arena);

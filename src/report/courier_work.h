@@ -10,6 +10,8 @@
 /** A step begins: its time is @now and goes on from there. */
 void courier_begin(struct courier *courier, int64_t now);
 int64_t courier_time(const struct courier *courier);
+/** What the host's clock says meanwhile; for what other hosts wait for. */
+int64_t courier_clock(const struct courier *courier);
 
 /** Between two pieces of work. False: stop here, someone asks for it, or another host has the lease. */
 bool courier_goes_on(struct courier *courier);

@@ -126,11 +126,11 @@ struct store_delivery {
 	struct str note; /* the last error, the server's answer */
 };
 /**
- * Deliveries due at @now, in no order; the claim keeps others from them for @claim_seconds. @domain  of reports about
- * it alone; empty: all
+ * Deliveries due at @due, in no order; the claim keeps others from them for @claim_seconds from @now, the host's time.
+ * @domain  of reports about it alone; empty: all
  */
-enum err store_due(struct store *store, struct arena *arena, int64_t now, struct str domain, unsigned claim_seconds,
-	size_t limit, const struct store_delivery **ret_deliveries, size_t *ret_n);
+enum err store_due(struct store *store, struct arena *arena, int64_t due, int64_t now, struct str domain,
+	unsigned claim_seconds, size_t limit, const struct store_delivery **ret_deliveries, size_t *ret_n);
 /** Ends the claim, and counts an attempt. One that is no longer pending stays as it is. */
 enum err store_delivery_done(struct store *store, int64_t delivery, enum store_delivery_state state, int64_t now,
 	int64_t next_attempt, struct str note);

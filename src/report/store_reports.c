@@ -123,8 +123,8 @@ enum err store_report_get(struct store *store, struct arena *arena, int64_t repo
 
 /* ---- delivering ---- */
 
-enum err store_due(struct store *store, struct arena *arena, int64_t now, struct str domain, unsigned claim_seconds,
-	size_t limit, const struct store_delivery **ret_deliveries, size_t *ret_n)
+enum err store_due(struct store *store, struct arena *arena, int64_t due, int64_t now, struct str domain,
+	unsigned claim_seconds, size_t limit, const struct store_delivery **ret_deliveries, size_t *ret_n)
 {
 	struct store_delivery *deliveries = NULL;
 	size_t capacity = 0, n = 0;
@@ -132,11 +132,11 @@ enum err store_due(struct store *store, struct arena *arena, int64_t now, struct
 	 */
 	store_query(store,
 		"UPDATE delivery SET claimed = $2 WHERE state = 0 AND claimed <= $1 AND id IN (SELECT id FROM delivery"
-		" WHERE state = 0 AND next_attempt <= $1 AND claimed <= $1 AND ($4 = '' OR report IN"
+		" WHERE state = 0 AND next_attempt <= $5 AND claimed <= $1 AND ($4 = '' OR report IN"
 		" (SELECT id FROM report WHERE domain = $4)) ORDER BY next_attempt, id LIMIT $3)"
 		" RETURNING " STORE_DELIVERY_COLUMNS,
 		DB_VALUES(db_int(now), db_int(now + claim_seconds), db_int((int64_t)limit),
-			db_text(arena_dup_lower(arena, domain))));
+			db_text(arena_dup_lower(arena, domain)), db_int(due)));
 	while (store_next(store)) {
 		STORE_GROW(arena, deliveries, capacity, n);
 		store_read_delivery(store, arena, 0, &deliveries[n++]);

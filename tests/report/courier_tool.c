@@ -66,6 +66,16 @@ int64_t __wrap_clock_monotonic_ms(void)
 	return __real_clock_monotonic_ms() + slept_ms;
 }
 
+/* The host's clock says what the turn is told; 0: there is none. */
+static int64_t turn_at, turn_since_ms;
+
+int64_t __real_clock_unix(void);
+int64_t __wrap_clock_unix(void);
+int64_t __wrap_clock_unix(void)
+{
+	return turn_at != 0 ? turn_at + (__wrap_clock_monotonic_ms() - turn_since_ms) / 1000 : __real_clock_unix();
+}
+
 /* What the linker puts in the place of the function (--wrap). */
 #define WRAP(name, parameters, arguments)                                                                              \
 	enum err __real_##name parameters;                                                                             \
@@ -91,9 +101,9 @@ WRAP(store_add_report,
 		size_t n, bool last),
 	(store, report, destinations, n, last))
 WRAP(store_due,
-	(struct store * store, struct arena *arena, int64_t now, struct str domain, unsigned claim, size_t limit,
-		const struct store_delivery **ret, size_t *ret_n),
-	(store, arena, now, domain, claim, limit, ret, ret_n))
+	(struct store * store, struct arena *arena, int64_t due, int64_t now, struct str domain, unsigned claim,
+		size_t limit, const struct store_delivery **ret, size_t *ret_n),
+	(store, arena, due, now, domain, claim, limit, ret, ret_n))
 WRAP(store_batches,
 	(struct store * store, struct arena *arena, int64_t before, bool all, int64_t after, size_t limit,
 		const struct store_batch **ret, size_t *ret_n),
@@ -217,7 +227,9 @@ static int do_turns(struct runtime *runtime, const struct config *config, int64_
 	}
 	for (unsigned long i = 0; i < n; i++) {
 		struct courier_result result;
-		enum err err = courier_turn(&courier, now + (int64_t)i * step, &result);
+		turn_at = now + (int64_t)i * step;
+		turn_since_ms = __wrap_clock_monotonic_ms();
+		enum err err = courier_turn(&courier, turn_at, &result);
 		printf("%s records=%" PRIu64 " built=%" PRIu64 " failures=%" PRIu64 " sent=%" PRIu64
 		       " deferred=%" PRIu64 " refused=%" PRIu64 " expired=%" PRIu64 "\n",
 			err_text(err), result.imported.records, result.built, result.failures, result.sent,

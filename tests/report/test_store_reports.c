@@ -77,7 +77,7 @@ static size_t due(
 	struct store *store, struct arena *arena, int64_t now, size_t limit, const struct store_delivery **ret)
 {
 	size_t n;
-	lab_ok(store, store_due(store, arena, now, STR(""), 600, limit, ret, &n));
+	lab_ok(store, store_due(store, arena, now, now, STR(""), 600, limit, ret, &n));
 	return n;
 }
 

@@ -3,6 +3,7 @@ trimilterctl report list, preview, send, retry, expire and stats, over a real st
 
     test_verbs.py COURIER_TOOL TRIMILTERCTL [unittest arguments]
 """
+import contextlib
 import json
 import os
 import pwd
@@ -38,6 +39,11 @@ class Verbs(Case):
     def content(self):
         with sqlite3.connect(self.state + "/reports.db") as database:
             return list(database.iterdump())
+
+
+    def store(self, sql, *values, path=None):
+        with contextlib.closing(sqlite3.connect(path or self.state + "/reports.db")) as database, database:
+            return database.execute(sql, values).fetchall()
 
 
 class Preview(Verbs):
@@ -96,16 +102,38 @@ class Send(Verbs):
     def test_another_is_at_it(self):
         self.record("example.com", RECORD % "rua@example.com")
         self.turn(DAY + 2 * HOUR)
-        with sqlite3.connect(self.state + "/reports.db") as database:
-            database.execute("INSERT INTO lease (name, holder, expires) VALUES ('courier', 'mx2/77', ?)", (NEXT + 60,))
-        database.close()
-        text, errors = self.ctl("send", "--now", NEXT, status=75)
-        self.assertIn("mx2/77 (host/process) builds and sends now", errors)
-        self.assertIn("2025-11-22 00:16:00", errors)
+        until = int(time.time()) + 3600
+        self.store("INSERT INTO lease (name, holder, expires) VALUES ('courier', 'mx2/77', ?)", until)
+        # Whatever time it is to act for: the other is at it now.
+        for now in (NEXT, until + 86400):
+            text, errors = self.ctl("send", "--now", now, status=75)
+            self.assertIn("mx2/77 (host/process) builds and sends now", errors)
+            self.assertIn(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(until)), errors)
         self.assertEqual(self.sink.messages, [])
         self.assertTrue(self.json("send", "--now", NEXT, status=75)["elsewhere"])
         self.assertEqual(self.json("stats", "--now", NEXT)["courier"], "mx2/77")
-        self.assertEqual(self.json("send", "--now", NEXT + 61)["sent"], 1)
+        self.store("UPDATE lease SET expires = ?", int(time.time()))
+        self.assertEqual(self.json("send", "--now", NEXT)["sent"], 1)
+
+    def test_killed_while_it_acts_for_another_time(self):
+        """Other hosts wait for it as for any: by the clock."""
+        for now in (NEXT, int(time.time()) + 10 * 86400):
+            with self.subTest(now=now):
+                self.sink.messages.clear()
+                self.record("example.com", RECORD % "rua@example.com", at=now - 86400)
+                self.sink.hook = lambda message: time.sleep(60)
+                process = subprocess.Popen([test_courier.CTL, "report", "send", "-c", self.top + "/conf", "--now", str(now)],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                test_courier.wait.until("a report", lambda: self.sink.messages, 30)
+                process.kill()
+                process.wait()
+                self.sink.hook = None
+                (lease,) = self.store("SELECT expires FROM lease")
+                (claim,) = self.store("SELECT claimed FROM delivery WHERE state = 0")
+                for until, (least, most) in ((lease[0], (300, 600)), (claim[0], (1, 600))):
+                    self.assertTrue(least <= until - time.time() <= most, until - time.time())
+                self.store("DELETE FROM lease")
+                self.store("DELETE FROM delivery")
 
     def test_interrupted(self):
         """The lease is given back, and the next one goes on."""
@@ -221,6 +249,8 @@ class Rights(Verbs):
 class Faults(Verbs):
     """Nothing is lost, and nothing built or sent twice but what was handed over in the instant of the fault."""
     DOMAINS = 45
+    # As if ten minutes had gone by, after which nobody waits any more for who has not finished.
+    LATER = ("UPDATE lease SET expires = 1", "UPDATE delivery SET claimed = 0")
 
     def fill(self):
         for i in range(self.DOMAINS):
@@ -251,13 +281,17 @@ class Faults(Verbs):
         for turn, room in enumerate((60, 140, 220, 300, 380, 460)):
             subprocess.run(["mount", "-o", "remount,size=%dk" % (used + room), disk], check=True)
             # The lease could not be given back either, and ends by itself.
-            now = str(NEXT + turn * 700)
-            done = subprocess.run([test_courier.CTL, "report", "send", "-c", self.top + "/conf", "--now", now],
+            with contextlib.suppress(sqlite3.OperationalError):
+                for sql in self.LATER:
+                    self.store(sql, path=disk + "/reports.db")
+            done = subprocess.run([test_courier.CTL, "report", "send", "-c", self.top + "/conf", "--now", str(NEXT + turn * 700)],
                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
             self.assertIn(done.returncode, (0, 75), done.stderr)
             failed += done.returncode == 75 and "full" in done.stderr
         self.assertGreater(failed, 0)
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        for sql in self.LATER:
+            self.store(sql, path=disk + "/reports.db")
         self.ctl("send", "--now", NEXT + 10 * 700)
         self.check_all(doubled=failed)
 
@@ -272,7 +306,8 @@ class Faults(Verbs):
             self.ctl("stats", status=75)
             server.start()
             # The one of which nobody knows whether it has gone is claimed for ten minutes.
-            self.ctl("send", "--now", NEXT + 1000)
+            server.sql(";".join(self.LATER))
+            self.ctl("send", "--now", NEXT)
             self.check_all(doubled=1)
             self.assertEqual(self.json("stats")["sent"], self.DOMAINS)
 
