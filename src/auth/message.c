@@ -5,6 +5,7 @@
 #include "auth/auth.h"
 
 #include "auth/addresses.h"
+#include "auth/deletions.h"
 #include "auth/field.h"
 #include "auth/forwarder.h"
 #include "auth/job.h"
@@ -12,11 +13,7 @@
 #include "auth/policy.h"
 #include "auth/signing.h"
 #include "base/clock.h"
-#include "message/results.h"
 #include "tables/hosts.h"
-
-/* No honest field hides even one results field. */
-#define HIDDEN_RESULTS_MAX 10
 
 struct auth_message {
 	struct arena *arena;
@@ -340,50 +337,13 @@ static void judge(struct auth_message *message, struct answers *answers, struct 
 	job_set_waiting(message->job, !message->done);
 }
 
-/* Does the field claim to be a results field of ours, or what stands in it for readers that begin another one there? */
-static bool is_forged(const struct header_field *field, const struct str *ids, size_t n_ids)
-{
-	const struct str name = STR("Authentication-Results");
-	if (is_called(field, name) && results_claims(field->value, ids, n_ids))
-		return true;
-	struct str rest = field->value;
-	size_t n_hidden = 0;
-	for (struct header_field hidden; header_next_hidden(&rest, &hidden);)
-		if (is_called(&hidden, name) &&
-			(++n_hidden > HIDDEN_RESULTS_MAX || results_claims(hidden.value, ids, n_ids)))
-			return true;
-	return false;
-}
-
-/*
- * What is taken out, bottom up: arrived results fields that claim to be ours, and with RemoveOldSignatures the
- * signatures on what we sign.
- */
 static void find_deletions(struct auth_message *message)
 {
-	const struct auth_options *options = &message->runtime->auth;
-	struct verdict *verdict = &message->verdict;
-	struct str *ids = ARENA_ARRAY(message->arena, options->n_own_ids + 1, struct str);
-	size_t n_ids = options->n_own_ids;
-	for (size_t i = 0; i < n_ids; i++)
-		ids[i] = options->own_ids[i];
-	if (domain_normalize(message->arena, message->envelope.mta_name, &ids[n_ids]))
-		n_ids++;
-	struct verdict_deletion *deletions = NULL;
-	size_t capacity = 0;
-	for (size_t i = message->headers.n; i > 0; i--) {
-		const struct header_field *field = &message->headers.fields[i - 1];
-		bool forged = !options->keep_results && is_forged(field, ids, n_ids);
-		bool old = options->remove_old_signatures && message->signing.n_signed > 0 &&
-			   is_called(field, STR("DKIM-Signature"));
-		if (!forged && !old)
-			continue;
-		message->findings.n_results_removed += forged;
-		deletions =
-			arena_grow(message->arena, deletions, &capacity, verdict->n_deletions + 1, sizeof(*deletions));
-		deletions[verdict->n_deletions++] = (struct verdict_deletion){header_field_name(field), field->ordinal};
-	}
-	verdict->deletions = deletions;
+	struct deletions deletions = deletions_find(message->arena, &message->runtime->auth, &message->headers,
+		message->envelope.mta_name, message->signing.n_signed > 0);
+	message->verdict.deletions = deletions.list;
+	message->verdict.n_deletions = deletions.n;
+	message->findings.n_results_removed = deletions.n_forged;
 }
 
 static struct str software_value(const struct auth_message *message, struct str queue_id)
