@@ -156,6 +156,8 @@ static void test_anchors(void **state)
 	assert_non_null(strstr(anchors.items[1].text, "dc2b"));
 	assert_null(strchr(anchors.items[1].text, '('));
 	assert_int_equal(anchors_split(arena, STR("; nothing\n\n")).n, 0);
+	anchors = anchors_split(arena, str_from(". DS 1 2 3 aa\0bb\n", 17));
+	assert_string_equal(anchors.items[0].text, ". DS 1 2 3 aa?bb");
 	arena_free(arena);
 }
 
