@@ -4,6 +4,7 @@
 
 #include "auth/runtime.h"
 #include "base/domain.h"
+#include "base/map.h"
 #include "config/state.h"
 
 const struct config_said *config_said_of(const struct config *config, const char *name)
@@ -251,15 +252,13 @@ static void finish_paths(struct config *config)
 	}
 }
 
-static void add_own_id(struct config *config, struct str *ids, size_t *n, struct str id)
+static void add_own_id(struct config *config, struct map *known, struct str *ids, size_t *n, struct str id)
 {
 	struct str domain;
 	if (!domain_normalize(config->arena, id, &domain))
 		domain = arena_dup_lower(config->arena, id);
-	for (size_t i = 0; i < *n; i++)
-		if (str_eq(ids[i], domain))
-			return;
-	ids[(*n)++] = domain;
+	if (map_put(known, domain, ids))
+		ids[(*n)++] = domain;
 }
 
 static void finish_own_ids(struct config *config, struct diag *diag)
@@ -268,18 +267,19 @@ static void finish_own_ids(struct config *config, struct diag *diag)
 	struct auth_options *auth = &config->values.auth;
 	struct str *ids =
 		ARENA_ARRAY(config->arena, config->n_authserv_ids + tables->n_remove_results_from + 2, struct str);
+	struct map *known = map_new(config->arena);
 	size_t n = 0;
-	add_own_id(config, ids, &n, auth->authserv_id);
-	add_own_id(config, ids, &n, config->host_name);
+	add_own_id(config, known, ids, &n, auth->authserv_id);
+	add_own_id(config, known, ids, &n, config->host_name);
 	for (size_t i = 0; i < config->n_authserv_ids; i++)
-		add_own_id(config, ids, &n, config->authserv_ids[i]);
+		add_own_id(config, known, ids, &n, config->authserv_ids[i]);
 	for (size_t i = 0; i < tables->n_remove_results_from; i++) {
 		struct str id = tables->remove_results_from[i];
 		if (id.p[0] == '.')
 			diag_error(diag, place_of(config, "RemoveARFrom"),
 				"RemoveARFrom: \"%.*s\": name each host in full", STR_ARG(id));
 		else
-			add_own_id(config, ids, &n, id);
+			add_own_id(config, known, ids, &n, id);
 	}
 	auth->own_ids = ids;
 	auth->n_own_ids = n;

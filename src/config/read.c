@@ -8,22 +8,27 @@
 
 /* As many as OpenDKIM takes; a file that includes itself ends here. */
 #define INCLUDE_DEPTH_MAX 5
+/* Each asks for a walk through all names; whoever has more words that are no option has named the wrong file. */
+#define SUGGESTIONS_MAX 20
 
 struct reader {
 	struct config *config;
 	struct diag *diag;
 	size_t file_index;
 	unsigned depth;
+	unsigned n_unknown;
 	bool no_include;
 };
 
 static void read_file(struct reader *reader, const char *path, struct diag_place included_at);
 
 static void report_unknown(
-	struct diag *diag, struct diag_place place, struct str name, const struct option_row *rows, size_t n_rows)
+	struct reader *reader, struct diag_place place, struct str name, const struct option_row *rows, size_t n_rows)
 {
+	struct diag *diag = reader->diag;
 	struct nearest nearest = nearest_to(name);
-	for (size_t i = 0; i < n_rows; i++)
+	bool suggests = reader->n_unknown++ < SUGGESTIONS_MAX;
+	for (size_t i = 0; suggests && i < n_rows; i++)
 		if (rows[i].name != NULL)
 			nearest_consider(&nearest, str_of(rows[i].name));
 	if (nearest.best.n > 0)
@@ -164,7 +169,7 @@ static void read_line(struct reader *reader, struct str line, struct diag_place 
 	if (row != NULL && reader->config->renames && todays_name(row) != NULL)
 		row = todays_name(row);
 	if (row == NULL)
-		report_unknown(reader->diag, place, name, option_rows, n_option_rows);
+		report_unknown(reader, place, name, option_rows, n_option_rows);
 	else if (value.n == 0)
 		diag_error(reader->diag, place, "option %s has no value", row->name);
 	else if (row->treatment == OPTION_SUPPORTED)
@@ -181,7 +186,7 @@ static void set_by_name(void *context, const char *option, struct str value, str
 }
 
 static void read_policyd_line(
-	const struct reader *reader, struct str line, struct diag_place place, struct policyd_said *said)
+	struct reader *reader, struct str line, struct diag_place place, struct policyd_said *said)
 {
 	struct str value = line, name;
 	str_cut(&value, '=', &name);
@@ -191,7 +196,7 @@ static void read_policyd_line(
 	if (!policyd_is_line(line))
 		diag_error(reader->diag, place, "\"%.*s\": a line of policyd-spf.conf is NAME = value", STR_ARG(line));
 	else if (row == NULL)
-		report_unknown(reader->diag, place, name, policyd_rows, n_policyd_rows);
+		report_unknown(reader, place, name, policyd_rows, n_policyd_rows);
 	else if (row->treatment != OPTION_SUPPORTED && value.n > 0)
 		note_without_effect(reader, row, value, place);
 	else if (row->treatment == OPTION_SUPPORTED)
@@ -263,12 +268,12 @@ static void read_file(struct reader *reader, const char *path, struct diag_place
 
 void config_read_file(struct config *config, const char *path, size_t file_index, struct diag *diag)
 {
-	struct reader reader = {config, diag, file_index, 0, false};
+	struct reader reader = {.config = config, .diag = diag, .file_index = file_index};
 	read_file(&reader, arena_dup(config->arena, str_of(path)).p, (struct diag_place){NULL, 0});
 }
 
 void config_read_lines(struct config *config, struct str text, struct diag *diag)
 {
-	struct reader reader = {config, diag, 1, 0, true};
+	struct reader reader = {.config = config, .diag = diag, .file_index = 1, .no_include = true};
 	read_text(&reader, text, "text");
 }

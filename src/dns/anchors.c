@@ -23,7 +23,8 @@ struct anchors anchors_split(struct arena *arena, struct str text)
 			if (c == '(' || c == ')')
 				open = c == '(';
 			if (c == '\0')
-				c = '?'; /* libunbound wants strings, and is to refuse this one, not to take its first half */
+				c = '?'; /* libunbound wants strings, and is to refuse this one, not to take its first
+					    half */
 			buf_add_char(&record, c == '(' || c == ')' || str_is_space(c) ? ' ' : c);
 		}
 		if (open && rest.p != NULL) {

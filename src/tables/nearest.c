@@ -20,22 +20,28 @@ static unsigned least(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
-/* Edits (insert, delete, replace, swap neighbours) that make @b of @a: optimal string alignment. */
-static unsigned edits(struct str a, struct str b)
+/* Edits (insert, delete, replace, swap neighbours) that make @b of @a, or @limit: optimal string alignment. */
+static unsigned edits(struct str a, struct str b, unsigned limit)
 {
 	unsigned rows[3][WORD_MAX + 1];
 	unsigned *before = rows[0], *last = rows[1], *now = rows[2];
+	unsigned fewest_last = 0;
 	for (size_t j = 0; j <= b.n; j++)
 		last[j] = (unsigned)j;
 	for (size_t i = 1; i <= a.n; i++) {
-		now[0] = (unsigned)i;
+		unsigned fewest = now[0] = (unsigned)i;
 		for (size_t j = 1; j <= b.n; j++) {
 			char x = str_lower_char(a.p[i - 1]), y = str_lower_char(b.p[j - 1]);
 			now[j] = least(last[j] + 1, now[j - 1] + 1, last[j - 1] + (x != y));
 			if (i > 1 && j > 1 && x == str_lower_char(b.p[j - 2]) && y == str_lower_char(a.p[i - 2]) &&
 				before[j - 2] + 1 < now[j])
 				now[j] = before[j - 2] + 1;
+			fewest = now[j] < fewest ? now[j] : fewest;
 		}
+		/* What follows is made of these two rows, and no cell is less than those that it is made of. */
+		if (fewest >= limit && fewest_last >= limit)
+			return limit;
+		fewest_last = fewest;
 		unsigned *oldest = before;
 		before = last;
 		last = now;
@@ -50,7 +56,7 @@ void nearest_consider(struct nearest *nearest, struct str candidate)
 	size_t apart = word.n > candidate.n ? word.n - candidate.n : candidate.n - word.n;
 	if (word.n > WORD_MAX || candidate.n > WORD_MAX || apart >= nearest->distance)
 		return;
-	unsigned distance = edits(word, candidate);
+	unsigned distance = edits(word, candidate, nearest->distance);
 	if (distance >= nearest->distance)
 		return;
 	nearest->distance = distance;

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "config/state.h"
 
+#define MANY 100000
+
 struct fixture {
 	struct arena *arena;
 	char directory[64];
@@ -256,6 +258,8 @@ static const struct {
 	{"SignHeaders Fr om:", "a.conf:1: SignHeaders: \"Fr om:\" is not the name of a header field"},
 	{"Nameservers example.com", "a.conf:1: Nameservers: \"example.com\" is not a resolver: write ADDRESS or "
 				    "ADDRESS@PORT, such as 127.0.0.1@53"},
+	{"Nameservers file:/x", "a.conf:1: Nameservers: \"file:/x\" is not a list of resolvers: write their addresses "
+				"into this line"},
 	{"AuthservID a;b", "a.conf:1: AuthservID: \"a;b\" is not a name that may stand in Authentication-Results: use "
 			   "a host name"},
 	{"SyslogFacility frob",
@@ -369,6 +373,53 @@ static void header_lists_may_change_the_default(void **state)
 	assert_int_equal(sign->n_oversign_headers, 0);
 }
 
+static void header_lists_have_each_name_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct diag diag;
+	const struct config *config = read_texts(fixture, &diag, "SignHeaders a,B,A,-z,-a,-a,c,a,b\n", NULL);
+	const struct dkim_sign_options *sign = &config->values.dkim_sign;
+	static const char *const wanted[] = {"b", "c", "a"};
+	assert_int_equal(sign->n_sign_headers, COUNT(wanted));
+	for (size_t i = 0; i < COUNT(wanted); i++)
+		check_str("SignHeaders", sign->sign_headers[i], wanted[i]);
+}
+
+/* A table that is given as configuration, as long as the largest ones are. */
+static void only_the_first_unknown_words_get_a_suggestion(void **state)
+{
+	struct fixture *fixture = *state;
+	struct diag diag = diag_in(fixture->arena);
+	struct buf text = buf_in(fixture->arena);
+	size_t suggested = 0;
+	for (unsigned i = 0; i < MANY; i++)
+		buf_printf(&text, "Sokcet%u x\n", i % 10);
+	assert_null(config_read_text(fixture->arena, buf_str(&text), &diag));
+	assert_int_equal(diag.n_errors, MANY);
+	for (size_t i = 0; i < diag.n; i++)
+		suggested += memmem(diag.entries[i].text.p, diag.entries[i].text.n, "did you mean", 12) != NULL;
+	assert_int_equal(suggested, 20);
+}
+
+/* What is quadratic takes minutes for these, and thus too long. */
+static void long_lists_are_read_at_once(void **state)
+{
+	static const char *const options[] = {"SignHeaders", "RemoveARFrom"};
+	struct fixture *fixture = *state;
+	for (size_t k = 0; k < COUNT(options); k++) {
+		struct diag diag = diag_in(fixture->arena);
+		struct buf text = buf_in(fixture->arena);
+		buf_printf(&text, "%s ", options[k]);
+		for (unsigned i = 0; i < MANY; i++)
+			buf_printf(&text, "x-%u.example,", i);
+		const struct config *config = config_read_text(fixture->arena, buf_str(&text), &diag);
+		assert_non_null(config);
+		const struct config_values *values = &config->values;
+		assert_int_equal(
+			k == 0 ? values->dkim_sign.n_sign_headers : values->tables.n_remove_results_from, MANY);
+	}
+}
+
 static void a_restart_is_asked_for(void **state)
 {
 	struct fixture *fixture = *state;
@@ -434,6 +485,9 @@ int main(void)
 		cmocka_unit_test(the_ids_of_all_files_are_ours),
 		cmocka_unit_test(included_files_belong_to_the_including_one),
 		cmocka_unit_test(header_lists_may_change_the_default),
+		cmocka_unit_test(header_lists_have_each_name_once),
+		cmocka_unit_test(only_the_first_unknown_words_get_a_suggestion),
+		cmocka_unit_test(long_lists_are_read_at_once),
 		cmocka_unit_test(a_restart_is_asked_for),
 		cmocka_unit_test(bytes_that_are_no_text_are_refused),
 		cmocka_unit_test(every_default_is_valid),

@@ -78,8 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	server.says = str_from((const char *)data, size);
 	if (arena == NULL || pthread_create(&thread, NULL, serve, NULL) != 0)
 		abort();
-	enum mail_outcome outcome = submit_smtp(
-		arena, str_of(name), &mail, STR(".a\r\n.\r\nb\r\n"), clock_monotonic_ms() + 60000, &note);
+	enum mail_outcome outcome =
+		submit_smtp(arena, str_of(name), &mail, STR(".a\r\n.\r\nb\r\n"), clock_monotonic_ms() + 60000, &note);
 	check_note(note);
 	/* Nobody takes a message over without 220, 2xx, 2xx, 2xx, 354, 2xx. */
 	if (outcome == MAIL_ACCEPTED && memmem(data, size, "354", 3) == NULL)

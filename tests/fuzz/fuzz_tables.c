@@ -100,7 +100,7 @@ static void addresses(struct arena *arena, struct str text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const tables[])(struct arena *arena, struct str text) = {
+	static void (*const tables[])(struct arena * arena, struct str text) = {
 		key_list, key_table, signature_options, users, addresses};
 	struct arena *arena = arena_new(0);
 	if (arena != NULL && size > 0)

@@ -13,6 +13,9 @@ static const struct {
 	{"KeyTabel", "KeyTable"},
 	{"signingtable", "SigningTable"},
 	{"InternalHost", "InternalHosts"},
+	{"nIternalHost", "InternalHosts"},
+	{"KyeTalbe", "KeyTable"},
+	{"KyeTalbx", ""}, /* three edits in eight letters are one too many */
 	{"Frobnicate", ""},
 	{"Foo", ""},
 	{"", ""},
