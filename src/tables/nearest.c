@@ -9,9 +9,24 @@ static unsigned tolerance(size_t n)
 	return n <= 4 ? 1 : (unsigned)(n / 3);
 }
 
+/* A bit to each letter that is there; upper and lower case, and some signs, share one. */
+static uint32_t letters_of(struct str s)
+{
+	uint32_t letters = 0;
+	for (size_t i = 0; i < s.n; i++)
+		letters |= (uint32_t)1 << (s.p[i] & 31);
+	return letters;
+}
+
 struct nearest nearest_to(struct str word)
 {
-	return (struct nearest){.word = word, .best = STR(""), .distance = tolerance(word.n) + 1};
+	return (struct nearest){
+		.word = word, .best = STR(""), .distance = tolerance(word.n) + 1, .letters = letters_of(word)};
+}
+
+static unsigned n_bits(uint32_t bits)
+{
+	return (unsigned)__builtin_popcount(bits);
 }
 
 static unsigned least(unsigned a, unsigned b, unsigned c)
@@ -55,6 +70,11 @@ void nearest_consider(struct nearest *nearest, struct str candidate)
 	struct str word = nearest->word;
 	size_t apart = word.n > candidate.n ? word.n - candidate.n : candidate.n - word.n;
 	if (word.n > WORD_MAX || candidate.n > WORD_MAX || apart >= nearest->distance)
+		return;
+	/* No edit brings in, or takes away, more than one letter: most candidates need no closer look. */
+	uint32_t theirs = letters_of(candidate);
+	if (n_bits(nearest->letters & ~theirs) >= nearest->distance ||
+		n_bits(theirs & ~nearest->letters) >= nearest->distance)
 		return;
 	unsigned distance = edits(word, candidate, nearest->distance);
 	if (distance >= nearest->distance)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/str.h"
 
@@ -15,6 +16,7 @@ struct nearest {
 	struct str word;
 	struct str best; /* empty: nothing is near enough */
 	unsigned distance;
+	uint32_t letters; /* of word */
 };
 
 struct nearest nearest_to(struct str word);
