@@ -111,28 +111,37 @@ static bool rest(struct post *post, int64_t until_ms)
 	return !leave;
 }
 
-/* Keys and tables may be in a database that does not answer. False: not now, the log says why. */
-static bool prepare(struct post *post)
+/* Keys and tables may be in a database that does not answer. 0, or an exit status: not now, the log says why. */
+static int prepare(struct post *post)
 {
 	char error[DNS_ERROR_SIZE];
-	if (post->dns == NULL && dns_new(config_dns(post->settings.config), &post->dns, error) != ERR_OK) {
-		log_error("DNS: %s", error);
-		return false;
+	if (post->dns == NULL) {
+		enum err err = dns_new(config_dns(post->settings.config), &post->dns, error);
+		if (err != ERR_OK) {
+			log_error("DNS: %s", error);
+			return err_exit_status(err);
+		}
 	}
-	if (settings_load(&post->settings, &post->courier.runtime) != 0)
-		return false;
+	int status = settings_load(&post->settings, &post->courier.runtime);
+	if (status != 0)
+		return status;
 	post->courier.dns = post->dns;
 	post->courier.holder = arena_printf(
 		post->settings.arena, "%.*s/%d", STR_ARG(runtime_host_name(post->settings.arena)), (int)getpid());
 	post->courier.stop = asked_to_stop;
 	post->courier.context = post;
-	return true;
+	return 0;
 }
 
 /* The worker goes on with the tables that it has when others cannot be read; we have none yet, and reports can wait. */
 static bool prepare_in_time(struct post *post)
 {
-	while (!prepare(post)) {
+	int status;
+	while ((status = prepare(post)) != 0) {
+		/* What OpenSSL had no memory for at its start this process never gets (dkim/crypto.h); the next one
+		 * may. */
+		if (status == EX_SOFTWARE)
+			_exit(status);
 		log_warning("reports wait until the configuration can be loaded");
 		if (!rest(post, clock_monotonic_ms() + TURN_SECONDS * 1000))
 			return false;

@@ -1,7 +1,7 @@
 /*
  * config.h for the fake daemon: "Key value" lines of the few options that its
  * processes need. "Broken read" and "Broken load" are mistakes that are found at
- * the one or the other; "Crash load" is the end of whoever loads.
+ * the one or the other; "Crash load" is the end of whoever loads, and with "Starve load" there is no memory for it.
  */
 #include "config/config.h"
 
@@ -15,7 +15,7 @@ struct config {
 	struct dns_options dns;
 	struct diag_place place;
 	const char *broken;
-	bool crash;
+	bool crash, starve;
 	bool accept_on_error;
 	struct report_options report;
 	struct str mark; /* shows in every message which configuration judged it */
@@ -50,6 +50,8 @@ static void set(struct config *config, struct arena *arena, const char *key, con
 		config->broken = text.p;
 	else if (strcmp(key, "Crash") == 0)
 		config->crash = true;
+	else if (strcmp(key, "Starve") == 0)
+		config->starve = true;
 }
 
 static bool read_file(struct config *config, struct arena *arena, const char *path)
@@ -112,6 +114,8 @@ enum err config_load(const struct config *config, struct diag *diag, struct runt
 {
 	if (config->crash)
 		abort();
+	if (config->starve)
+		return ERR_NOMEM;
 	if (config->broken != NULL) {
 		diag_error(diag, config->place, "Broken: a key is broken");
 		return ERR_CONFIG;

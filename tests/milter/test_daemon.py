@@ -767,6 +767,17 @@ class Courier(Case):
         self.the_courier(daemon, not_this=first)
         self.assert_serves(daemon)
 
+    def test_no_memory_at_its_start(self):
+        """There may be some for the next process: what OpenSSL did not get at its start it never asks for again."""
+        daemon = self.daemon(self.ON).start()
+        first = self.the_courier(daemon)
+        daemon.configure(self.ON + "\nStarve load")
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: len(re.findall(r"courier \d+ ended with status 70", daemon.log())) >= 2, 30)
+        daemon.configure(self.ON)
+        wait_for(lambda: [pid for pid in daemon.children("courier") if pid in self.turns() and pid != first], 60)
+        self.assert_serves(daemon)
+
     def test_end(self):
         for word, least, most, text in (("", 0, 2, None), ("work", 0, 2, None), ("hang", 2.5, 6, "in the middle of a step")):
             with self.subTest(word):
