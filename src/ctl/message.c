@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "message/address.h"
 
 enum { OPTION_CLIENT_IP = CTL_OPTION_OWN, OPTION_CLIENT_NAME, OPTION_HELO, OPTION_MAIL_FROM, OPTION_RCPT, OPTION_AUTH };
 
@@ -127,12 +128,12 @@ static int read_own_option(struct message_request *request, const char *verb, in
 		envelope->helo = str_of(optarg);
 		return EX_OK;
 	case OPTION_MAIL_FROM:
-		envelope->mail_from = str_of(optarg);
+		envelope->mail_from = address_without_brackets(str_of(optarg));
 		return EX_OK;
 	case OPTION_RCPT:
 		if (request->n_rcpts == MESSAGE_RCPTS_MAX)
 			return ctl_usage_error(verb, "--rcpt: more than %d", MESSAGE_RCPTS_MAX);
-		request->rcpts[request->n_rcpts++] = str_of(optarg);
+		request->rcpts[request->n_rcpts++] = address_without_brackets(str_of(optarg));
 		return EX_OK;
 	case OPTION_AUTH:
 		envelope->auth_user = str_of(optarg);

@@ -6,6 +6,7 @@
 
 #include "ctl/common.h"
 #include "ctl/verbs.h"
+#include "message/address.h"
 
 /* Depth of includes and redirects is bounded by the look-up limit; this only stops a resolver gone mad. */
 #define ROUNDS_MAX 64
@@ -87,7 +88,7 @@ int ctl_spf(int argc, char **argv)
 		return ctl_close(&ctl, EX_DATAERR);
 	}
 	query.helo = str_of(helo);
-	query.mail_from = str_of(mail_from);
+	query.mail_from = address_without_brackets(str_of(mail_from));
 	query.now = ctl.now;
 	return ctl_close(&ctl, evaluate(&ctl, &query));
 }

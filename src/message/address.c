@@ -469,6 +469,14 @@ enum address_list_outcome address_list_parse(
 	return parser.lax ? ADDRESS_LIST_LAX : ADDRESS_LIST_OK;
 }
 
+struct str address_without_brackets(struct str path)
+{
+	path = str_trim(path);
+	if (path.n >= 2 && path.p[0] == '<' && path.p[path.n - 1] == '>')
+		path = str_from(path.p + 1, path.n - 2);
+	return path;
+}
+
 bool address_parse_path(struct arena *arena, struct str path, struct address *ret_address)
 {
 	struct parser parser = {.arena = arena, .rest = path, .run = path.p, .strict = true};

@@ -36,6 +36,9 @@ static inline bool address_list_is_read(enum address_list_outcome outcome)
 	return outcome == ADDRESS_LIST_OK || outcome == ADDRESS_LIST_LAX;
 }
 
+/** What stands between the angle brackets of a path, or all of it without blanks around where it has none. Borrowed. */
+struct str address_without_brackets(struct str path);
+
 /** One reverse-path as MAIL FROM gives it, with or without angle brackets; the null path and bad syntax: false. */
 bool address_parse_path(struct arena *arena, struct str path, struct address *ret_address);
 

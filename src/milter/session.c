@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "message/address.h"
 #include "report/spool.h"
 
 /* What a client may say in HELO before we stop copying: twice the longest domain name, so that a cut name is no name.
@@ -150,14 +151,6 @@ static struct str macro(const struct session *session, const char *name)
 	return value.p != NULL ? value : STR("");
 }
 
-static struct str without_brackets(struct str address)
-{
-	address = str_trim(address);
-	if (address.n >= 2 && address.p[0] == '<' && address.p[address.n - 1] == '>')
-		address = str_from(address.p + 1, address.n - 2);
-	return address;
-}
-
 static void step_mail(struct session *session, void *arguments)
 {
 	const struct auth_envelope *envelope = arguments;
@@ -179,7 +172,7 @@ void session_mail(struct session *session, struct str address)
 		.client = session->client,
 		.client_name = str_of(session->client_name),
 		.helo = str_of(session->helo),
-		.mail_from = without_brackets(address),
+		.mail_from = address_without_brackets(address),
 		.auth_user = macro(session, "{auth_authen}"),
 		.daemon_name = macro(session, "{daemon_name}"),
 		.mta_name = macro(session, "j"),
@@ -194,7 +187,7 @@ static void step_rcpt(struct session *session, void *arguments)
 
 void session_rcpt(struct session *session, struct str address)
 {
-	address = without_brackets(address);
+	address = address_without_brackets(address);
 	run_step(session, step_rcpt, &address);
 }
 

@@ -147,5 +147,16 @@ class Explain(Tools):
                 self.assertEqual(found["sentences"][0], text.splitlines()[0])
 
 
+class MailFrom(Tools):
+    def test_a_path_in_brackets_is_read_as_the_mta_gives_it(self):
+        self.publish("example.org", "v=spf1 ip4:192.0.2.1 -all")
+        self.publish("mx.example.org", "v=spf1 ip4:192.0.2.2 -all")
+        for path, client, domain in (("a@example.org", "192.0.2.1", "example.org"), ("<a@example.org>", "192.0.2.1", "example.org"),
+                                     ("", "192.0.2.2", "mx.example.org"), ("<>", "192.0.2.2", "mx.example.org")):
+            words = ["--client-ip", client, "--helo", "mx.example.org", "--mail-from", path]
+            for found in (self.json("spf", *words), self.json("check", *words, "message")["spf"]):
+                self.assertEqual((found["result"], found["domain"]), ("pass", domain), path)
+
+
 if __name__ == "__main__":
     main()

@@ -671,6 +671,26 @@ static void test_path(void **state)
 	arena_free(arena);
 }
 
+static void test_brackets(void **state)
+{
+	(void)state;
+	static const struct {
+		struct str path, inside;
+	} rows[] = {
+		{STR_INIT("<joe@example.com>"), STR_INIT("joe@example.com")},
+		{STR_INIT(" <joe@example.com>\r\n"), STR_INIT("joe@example.com")},
+		{STR_INIT("joe@example.com"), STR_INIT("joe@example.com")},
+		{STR_INIT("<>"), STR_INIT("")},
+		{STR_INIT(""), STR_INIT("")},
+		{STR_INIT("<joe@example.com"), STR_INIT("<joe@example.com")},
+		{STR_INIT("<"), STR_INIT("<")},
+		{STR_INIT("<<joe@example.com>>"), STR_INIT("<joe@example.com>")},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!str_eq(address_without_brackets(rows[i].path), rows[i].inside))
+			fail_msg("path %.*s", STR_ARG(rows[i].path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -689,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_list_outcomes),
 		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_brackets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
