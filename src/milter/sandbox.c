@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "base/log.h"
 
@@ -244,13 +246,30 @@ static bool is_sanitized(void)
 	return false;
 }
 
+/* Of the processor; it takes some ms. */
+#define SECONDS_MAX 2
+
+/*
+ * libseccomp 2.5 goes round for ever where it gets no memory at one place, and mail would wait for ever: a process that
+ * ends is started again. The filter does not let us stop the timer, so behind it nobody listens.
+ */
+static void limit_time(bool on)
+{
+	struct itimerval limit = {.it_value.tv_sec = SECONDS_MAX};
+	signal(SIGPROF, on ? SIG_DFL : SIG_IGN);
+	if (on)
+		setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 bool sandbox_enter(void)
 {
 	if (is_sanitized())
 		return true;
+	limit_time(true);
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int error = filter != NULL ? load(filter) : -ENOMEM;
 	seccomp_release(filter);
+	limit_time(false);
 	if (error != 0)
 		log_warning("system calls are not restricted: %s", strerror(-error));
 	return error == 0;

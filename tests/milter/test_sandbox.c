@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "milter/sandbox.h"
@@ -95,6 +97,27 @@ static int a_mount(void)
 	return result(mount("none", "/mnt", "tmpfs", 0, NULL));
 }
 
+/* More than the library may take for the filter. */
+static int much_work(void)
+{
+	while (clock() < 3 * CLOCKS_PER_SEC)
+		;
+	return 0;
+}
+
+/* libseccomp that does not come to its end. */
+static bool is_stuck;
+
+int __real_seccomp_load(const scmp_filter_ctx filter);
+int __wrap_seccomp_load(const scmp_filter_ctx filter);
+int __wrap_seccomp_load(const scmp_filter_ctx filter)
+{
+	volatile bool stuck = is_stuck;
+	while (stuck)
+		;
+	return __real_seccomp_load(filter);
+}
+
 /* The exit status is the errno; a signal counts as 1000 and its number. */
 static int in_sandbox(int (*call)(void))
 {
@@ -128,15 +151,25 @@ static void test_calls(void **state)
 		{"a program by descriptor", a_program_by_descriptor, 1000 + SIGSYS},
 		{"a tracer", a_tracer, 1000 + SIGSYS},
 		{"a mount", a_mount, 1000 + SIGSYS},
+		{"much work", much_work, 0},
 	};
 	for (size_t i = 0; i < COUNT(rows); i++)
 		check_int(rows[i].what, in_sandbox(rows[i].call), rows[i].outcome);
+}
+
+static void test_never_done(void **state)
+{
+	(void)state;
+	is_stuck = true;
+	check_int("the library does not come back", in_sandbox(a_file), 1000 + SIGPROF);
+	is_stuck = false;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_never_done),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
