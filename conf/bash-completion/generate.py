@@ -28,7 +28,7 @@ def options(files, text, function):
     own = [table for name, table in tables.items() if body and re.search(r"\b%s\b" % name, body.group())]
     text = "".join(own or tables.values())
     found = set(OPTION.findall(text))
-    for name, list_ in re.findall(r"#define (CTL_[A-Z_]*OPTIONS)\b((?:.*\\\n)*.*)", files["common.h"]):
+    for name, list_ in re.findall(r"#define (CTL_[A-Z_]*OPTIONS)\b((?:.*\\\n)*.*)", files["command_line.h"]):
         if name in text:
             found |= set(OPTION.findall(list_))
     return ["--" + option for option in sorted(found | {"help"})]

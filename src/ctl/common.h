@@ -1,11 +1,9 @@
 /*
- * What the evaluating verbs share: their common options, what they evaluate
- * with, and how they show what was found.
+ * What the evaluating verbs share: what they evaluate with, and how they show
+ * what was found.
  */
 #ifndef TRIMILTER_CTL_COMMON_H
 #define TRIMILTER_CTL_COMMON_H
-
-#include <getopt.h>
 
 #include "auth/auth.h"
 #include "base/diag.h"
@@ -27,32 +25,8 @@ struct ctl {
 	struct dns *dns;
 };
 
-/* Values of the common options in a verb's getopt_long() table; its own begin at CTL_OPTION_OWN. */
-enum { CTL_OPTION_JSON = 256, CTL_OPTION_NAMESERVER, CTL_OPTION_DNS_TIMEOUT, CTL_OPTION_NOW, CTL_OPTION_OWN = 512 };
-
-/* clang-format off */
-#define CTL_COMMON_OPTIONS \
-	{"json", no_argument, NULL, CTL_OPTION_JSON}, \
-	{"nameserver", required_argument, NULL, CTL_OPTION_NAMESERVER}, \
-	{"dns-timeout", required_argument, NULL, CTL_OPTION_DNS_TIMEOUT}, \
-	{"now", required_argument, NULL, CTL_OPTION_NOW}, \
-	{"config", required_argument, NULL, 'c'}
-#define CTL_COMMON_USAGE \
-	"  --json                   one JSON object instead of text\n" \
-	"  --nameserver ADDR[@PORT] ask this server and no other; may be repeated\n" \
-	"  --dns-timeout SECONDS    how long to wait for one answer\n" \
-	"  --now UNIXTIME           the time to evaluate for\n" \
-	"  -c FILE                  read this configuration; may be repeated\n"
-/* clang-format on */
-
 /** Zeroed, with an arena; NULL pointers elsewhere. */
 void ctl_init(struct ctl *ctl);
-
-/**
- * Take @option of getopt_long() if it is a common one. EX_OK: taken; EX_USAGE: bad value, said on stderr;
- * -1: not a common option.
- */
-int ctl_option(struct ctl *ctl, int option, const char *argument);
 
 /** The configuration alone; nothing that it names is opened. An exit status; what is wrong has then been said. */
 int ctl_read_configuration(struct ctl *ctl, const struct config **ret_config);

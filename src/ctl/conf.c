@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "config/generate.h"
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/verbs.h"
 
 static const char usage[] =
@@ -110,21 +110,17 @@ static int print_text(struct ctl *ctl, void (*write)(struct buf *out))
 	return EX_OK;
 }
 
+static const struct ctl_command command = {"conf", usage, "c:h", options, NULL};
+
 int ctl_conf(int argc, char **argv)
 {
 	struct ctl ctl;
 	if (argc > 1 && strcmp(argv[1], "convert") == 0)
 		return ctl_conf_convert(argc - 1, argv + 1);
 	ctl_init(&ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		int taken = option == 'h' ? -1 : ctl_option(&ctl, option, optarg);
-		if (taken > EX_OK)
-			return ctl_close(&ctl, taken);
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		if (taken < 0)
-			return ctl_close(&ctl, ctl_usage_error("conf", "unknown or incomplete option"));
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, NULL);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	const char *what = optind < argc ? argv[optind] : "";
 	if (optind + 1 != argc)
 		return ctl_close(&ctl,

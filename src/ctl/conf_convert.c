@@ -11,7 +11,7 @@
 
 #include "config/config.h"
 #include "convert/convert.h"
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/files.h"
 #include "ctl/verbs.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/verbs.h"
 #include "dmarc/psl.h"
 
@@ -19,13 +19,13 @@ static const char usage[] =
 	"  --spf DOMAIN=RESULT      an SPF result, such as example.com=pass; may be repeated\n"
 	"  --dkim DOMAIN=RESULT     a DKIM result; may be repeated\n" CTL_COMMON_USAGE;
 
-enum { OPTION_DISCOVERY = CTL_OPTION_OWN, OPTION_SPF, OPTION_DKIM, OPTION_HELP };
+enum { OPTION_DISCOVERY = CTL_OPTION_OWN, OPTION_SPF, OPTION_DKIM };
 
 static const struct option options[] = {
 	{"discovery", required_argument, NULL, OPTION_DISCOVERY},
 	{"spf", required_argument, NULL, OPTION_SPF},
 	{"dkim", required_argument, NULL, OPTION_DKIM},
-	{"help", no_argument, NULL, OPTION_HELP},
+	{"help", no_argument, NULL, 'h'},
 	CTL_COMMON_OPTIONS,
 	{NULL, 0, NULL, 0},
 };
@@ -160,39 +160,33 @@ static int evaluate(struct request *request, const char *author)
 	return EX_OK;
 }
 
-static int read_options(struct request *request, int argc, char **argv)
+static int take_option(void *context, int option, const char *argument)
 {
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		int status = ctl_option(&request->ctl, option, optarg);
-		if (option == OPTION_DISCOVERY) {
-			request->discovery = optarg;
-			status = strcmp(optarg, "psl") == 0 || strcmp(optarg, "treewalk") == 0
-					 ? EX_OK
-					 : ctl_usage_error(
-						   "dmarc", "--discovery: \"%s\" is neither treewalk nor psl", optarg);
-		} else if (option == OPTION_SPF) {
-			status = add_spf(request, optarg);
-		} else if (option == OPTION_DKIM) {
-			status = add_dkim(request, optarg);
-		} else if (option == OPTION_HELP || option == 'h') {
-			fputs(usage, stdout);
-			return -1;
-		} else if (status < 0) {
-			status = ctl_usage_error("dmarc", "unknown or incomplete option");
-		}
-		if (status != EX_OK)
-			return status;
+	struct request *request = context;
+	switch (option) {
+	case OPTION_DISCOVERY:
+		request->discovery = argument;
+		return strcmp(argument, "psl") == 0 || strcmp(argument, "treewalk") == 0
+			       ? EX_OK
+			       : ctl_usage_error("dmarc", "--discovery: \"%s\" is neither treewalk nor psl", argument);
+	case OPTION_SPF:
+		return add_spf(request, argument);
+	case OPTION_DKIM:
+		return add_dkim(request, argument);
+	default:
+		return CTL_UNKNOWN_OPTION;
 	}
-	return EX_OK;
 }
+
+static const struct ctl_command command = {"dmarc", usage, "c:h", options, take_option};
 
 int ctl_dmarc(int argc, char **argv)
 {
 	struct request request = {0};
 	ctl_init(&request.ctl);
-	int status = read_options(&request, argc, argv);
-	if (status != EX_OK)
-		return ctl_close(&request.ctl, status < 0 ? EX_OK : status);
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
 	if (optind + 1 != argc)
 		return ctl_close(&request.ctl, ctl_usage_error("dmarc", "exactly one AUTHOR-DOMAIN is needed"));
 	return ctl_close(&request.ctl, evaluate(&request, argv[optind]));

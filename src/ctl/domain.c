@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "base/domain.h"
+#include "ctl/command_line.h"
 #include "ctl/domain.h"
 #include "ctl/rotation.h"
 #include "ctl/verbs.h"
@@ -196,33 +197,31 @@ static int list_domains(struct domain_request *request)
 
 /* ---- the command line ---- */
 
-static int take_option(struct domain_request *request, int option)
+static int take_option(void *context, int option, const char *argument)
 {
-	int taken = ctl_option(&request->ctl, option, optarg);
-	if (taken >= EX_OK)
-		return taken;
+	struct domain_request *request = context;
 	switch (option) {
 	case 's':
-		return new_key_selector("domain", optarg, &request->selector);
+		return ctl_take_selector("domain", argument, &request->selector);
 	case 'b':
-		return new_key_bits("domain", optarg, &request->bits);
+		return new_key_bits("domain", argument, &request->bits);
 	case OPTION_TYPE: {
 		enum dkim_key_type type = DKIM_KEY_RSA;
-		bool both = strcmp(optarg, "both") == 0;
-		if (!both && !key_type_parse(optarg, &type))
-			return ctl_usage_error("domain", "--type: \"%s\" is none of rsa, ed25519 and both", optarg);
+		bool both = strcmp(argument, "both") == 0;
+		if (!both && !key_type_parse(argument, &type))
+			return ctl_usage_error("domain", "--type: \"%s\" is none of rsa, ed25519 and both", argument);
 		request->types[DKIM_KEY_RSA] = both || type == DKIM_KEY_RSA;
 		request->types[DKIM_KEY_ED25519] = both || type == DKIM_KEY_ED25519;
 		return EX_OK;
 	}
 	case 'D':
-		request->directory = optarg;
+		request->directory = argument;
 		return EX_OK;
 	case OPTION_DELETE_KEYS:
 		request->delete_keys = true;
 		return EX_OK;
 	default:
-		return ctl_usage_error("domain", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
 
@@ -256,17 +255,15 @@ static int run(struct domain_request *request, const struct action *action, int 
 	return status == EX_OK ? action->run(request) : status;
 }
 
+static const struct ctl_command command = {"domain", usage, "c:s:b:D:h", options, take_option};
+
 int ctl_domain(int argc, char **argv)
 {
 	struct domain_request request = {.types = {[DKIM_KEY_RSA] = true}, .bits = 2048};
 	ctl_init(&request.ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:s:b:D:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&request.ctl, EX_OK);
-		int status = take_option(&request, option);
-		if (status != EX_OK)
-			return ctl_close(&request.ctl, status);
-	}
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
 	const char *what = optind < argc ? argv[optind] : "";
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
 		if (strcmp(what, actions[i].name) == 0)

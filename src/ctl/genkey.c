@@ -1,7 +1,6 @@
 /*
  * trimilterctl genkey: a private key, the record that goes with it, and what to do with both.
  */
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/domain.h"
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/new_key.h"
 #include "ctl/verbs.h"
 
@@ -143,39 +142,37 @@ static bool note_is_usable(const char *note)
 	return true;
 }
 
-static int take_option(struct request *request, int option)
+static int take_option(void *context, int option, const char *argument)
 {
+	struct request *request = context;
 	uint64_t bits;
 	switch (option) {
 	case 'd':
-		if (!domain_normalize(request->arena, str_of(optarg), &request->domain) ||
-			!domain_is_hostname(request->domain))
-			return ctl_usage_error("genkey", "-d: \"%s\" is not a domain", optarg);
-		return EX_OK;
+		return ctl_take_domain(request->arena, "genkey", argument, &request->domain);
 	case 's':
-		request->selector = optarg;
-		return domain_is_hostname(str_of(optarg))
+		request->selector = argument;
+		return domain_is_hostname(str_of(argument))
 			       ? EX_OK
-			       : ctl_usage_error("genkey", "-s: \"%s\" is not a selector", optarg);
+			       : ctl_usage_error("genkey", "-s: \"%s\" is not a selector", argument);
 	case 'b':
-		if (!str_to_u64(str_of(optarg), RSA_BITS_MAX, &bits) || bits < RSA_BITS_MIN)
-			return ctl_usage_error("genkey", "-b: %s is not within 1024 to 4096", optarg);
+		if (!str_to_u64(str_of(argument), RSA_BITS_MAX, &bits) || bits < RSA_BITS_MIN)
+			return ctl_usage_error("genkey", "-b: %s is not within 1024 to 4096", argument);
 		request->bits = (unsigned)bits;
 		return EX_OK;
 	case 'n':
-		request->note = optarg;
-		return note_is_usable(optarg)
+		request->note = argument;
+		return note_is_usable(argument)
 			       ? EX_OK
 			       : ctl_usage_error("genkey", "-n: only ASCII without ';' may be in a note");
 	case OPTION_TYPE:
-		return key_type_parse(optarg, &request->type)
+		return key_type_parse(argument, &request->type)
 			       ? EX_OK
-			       : ctl_usage_error("genkey", "--type: \"%s\" is neither rsa nor ed25519", optarg);
+			       : ctl_usage_error("genkey", "--type: \"%s\" is neither rsa nor ed25519", argument);
 	case 'D':
-		request->directory = optarg;
+		request->directory = argument;
 		return EX_OK;
 	case 'u':
-		request->user = optarg;
+		request->user = argument;
 		return EX_OK;
 	case 't':
 		request->testing = true;
@@ -190,9 +187,11 @@ static int take_option(struct request *request, int option)
 		request->force = true;
 		return EX_OK;
 	default:
-		return ctl_usage_error("genkey", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
+
+static const struct ctl_command command = {"genkey", usage, "d:s:D:b:trSn:u:h", options, take_option};
 
 int ctl_genkey(int argc, char **argv)
 {
@@ -205,13 +204,9 @@ int ctl_genkey(int argc, char **argv)
 		.type = DKIM_KEY_RSA,
 		.bits = 2048,
 	};
-	for (int option; (option = getopt_long(argc, argv, "d:s:D:b:trSn:u:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		int status = take_option(&request, option);
-		if (status != EX_OK)
-			return ctl_close(&ctl, status);
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	if (optind != argc)
 		return ctl_close(&ctl, ctl_usage_error("genkey", "\"%s\" is too much", argv[optind]));
 	return ctl_close(&ctl, generate(&request));

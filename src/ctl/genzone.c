@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "base/domain.h"
+#include "ctl/command_line.h"
 #include "ctl/files.h"
 #include "ctl/new_key.h"
 #include "ctl/public_keys.h"
@@ -125,28 +125,24 @@ static int generate(struct request *request)
 	return EX_OK;
 }
 
-static int take_option(struct request *request, int option)
+static int take_option(void *context, int option, const char *argument)
 {
+	struct request *request = context;
 	uint64_t ttl;
-	int taken = ctl_option(&request->ctl, option, optarg);
-	if (taken >= EX_OK)
-		return taken;
 	switch (option) {
 	case 'd':
-		return domain_normalize(request->ctl.arena, str_of(optarg), &request->domain) &&
-				       domain_is_hostname(request->domain)
-			       ? EX_OK
-			       : ctl_usage_error("genzone", "-d: \"%s\" is not a domain", optarg);
+		return ctl_take_domain(request->ctl.arena, "genzone", argument, &request->domain);
 	case 's':
-		request->selector = str_of(optarg);
+		request->selector = str_of(argument);
 		return EX_OK;
 	case 't':
-		if (!str_to_u64(str_of(optarg), TTL_MAX, &ttl))
-			return ctl_usage_error("genzone", "-t: \"%s\" is not a number of seconds up to a week", optarg);
+		if (!str_to_u64(str_of(argument), TTL_MAX, &ttl))
+			return ctl_usage_error(
+				"genzone", "-t: \"%s\" is not a number of seconds up to a week", argument);
 		request->ttl = (int64_t)ttl;
 		return EX_OK;
 	case 'o':
-		request->output = optarg;
+		request->output = argument;
 		return EX_OK;
 	case 'D':
 		request->relative = true;
@@ -158,24 +154,24 @@ static int take_option(struct request *request, int option)
 		request->nsupdate = true;
 		return EX_OK;
 	default:
-		return ctl_usage_error("genzone", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
+
+static const struct ctl_command command = {"genzone", usage, "c:d:s:t:o:DFuh", options, take_option};
 
 int ctl_genzone(int argc, char **argv)
 {
 	struct request request = {.ttl = -1};
-	int status = EX_OK;
 	ctl_init(&request.ctl);
-	for (int option;
-		status == EX_OK && (option = getopt_long(argc, argv, "c:d:s:t:o:DFuh", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&request.ctl, EX_OK);
-		status = take_option(&request, option);
-	}
-	if (status == EX_OK && (optind != argc || request.ctl.n_config_paths == 0))
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
+	if (optind != argc || request.ctl.n_config_paths == 0)
 		status = ctl_usage_error("genzone", "-c FILE is needed, and options alone");
-	else if (status == EX_OK && request.relative && request.domain.n == 0)
+	else if (request.relative && request.domain.n == 0)
 		status = ctl_usage_error("genzone", "-D needs -d DOMAIN: names without a domain are one zone's");
-	return ctl_close(&request.ctl, status == EX_OK ? generate(&request) : status);
+	else
+		status = generate(&request);
+	return ctl_close(&request.ctl, status);
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/domain.h"
+#include "ctl/command_line.h"
 #include "ctl/new_key.h"
 #include "ctl/verbs.h"
 
@@ -346,24 +347,22 @@ static bool take_number(const char *text, uint64_t max, int64_t unit, int64_t *r
 	return true;
 }
 
-static int take_option(struct key_request *request, int option)
+static int take_option(void *context, int option, const char *argument)
 {
-	int taken = ctl_option(&request->ctl, option, optarg);
-	if (taken >= EX_OK)
-		return taken;
+	struct key_request *request = context;
 	switch (option) {
 	case 's':
-		return new_key_selector("key", optarg, &request->selector);
+		return ctl_take_selector("key", argument, &request->selector);
 	case 'b':
-		return new_key_bits("key", optarg, &request->bits);
+		return new_key_bits("key", argument, &request->bits);
 	case OPTION_WAIT:
-		return take_number(optarg, 365 * DAY, 1, &request->wait)
+		return take_number(argument, 365 * DAY, 1, &request->wait)
 			       ? EX_OK
-			       : ctl_usage_error("key", "--wait: \"%s\" is not a number of seconds", optarg);
+			       : ctl_usage_error("key", "--wait: \"%s\" is not a number of seconds", argument);
 	case OPTION_KEEP_DAYS:
-		return take_number(optarg, 3650, DAY, &request->keep)
+		return take_number(argument, 3650, DAY, &request->keep)
 			       ? EX_OK
-			       : ctl_usage_error("key", "--keep-days: \"%s\" is not a number of days", optarg);
+			       : ctl_usage_error("key", "--keep-days: \"%s\" is not a number of days", argument);
 	case OPTION_RELOAD:
 		request->reload = true;
 		return EX_OK;
@@ -371,7 +370,7 @@ static int take_option(struct key_request *request, int option)
 		request->reloaded = true;
 		return EX_OK;
 	default:
-		return ctl_usage_error("key", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
 
@@ -414,17 +413,15 @@ static int run(struct key_request *request, const struct action *action, int n_w
 	return status == EX_OK ? action->run(request) : status;
 }
 
+static const struct ctl_command command = {"key", usage, "c:s:b:h", options, take_option};
+
 int ctl_key(int argc, char **argv)
 {
 	struct key_request request = {.wait = 3600, .keep = 7 * DAY};
 	ctl_init(&request.ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:s:b:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&request.ctl, EX_OK);
-		int status = take_option(&request, option);
-		if (status != EX_OK)
-			return ctl_close(&request.ctl, status);
-	}
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
 	const char *what = optind < argc ? argv[optind] : "";
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
 		if (strcmp(what, actions[i].name) == 0)

@@ -112,34 +112,36 @@ struct str message_reply(struct arena *arena, const struct verdict *verdict)
 
 /* ---- the command line of check and explain ---- */
 
-static int read_own_option(struct message_request *request, const char *verb, int option)
+static int take_option(void *context, int option, const char *argument)
 {
+	struct message_request *request = context;
 	struct auth_envelope *envelope = &request->envelope;
 	switch (option) {
 	case OPTION_CLIENT_IP:
-		if (ip_parse(str_of(optarg), &envelope->client))
+		if (ip_parse(str_of(argument), &envelope->client))
 			return EX_OK;
-		fprintf(stderr, "trimilterctl %s: --client-ip: \"%s\" is not an IPv4 or IPv6 address\n", verb, optarg);
+		fprintf(stderr, "trimilterctl %s: --client-ip: \"%s\" is not an IPv4 or IPv6 address\n", request->verb,
+			argument);
 		return EX_DATAERR;
 	case OPTION_CLIENT_NAME:
-		envelope->client_name = str_of(optarg);
+		envelope->client_name = str_of(argument);
 		return EX_OK;
 	case OPTION_HELO:
-		envelope->helo = str_of(optarg);
+		envelope->helo = str_of(argument);
 		return EX_OK;
 	case OPTION_MAIL_FROM:
-		envelope->mail_from = address_without_brackets(str_of(optarg));
+		envelope->mail_from = address_without_brackets(str_of(argument));
 		return EX_OK;
 	case OPTION_RCPT:
 		if (request->n_rcpts == MESSAGE_RCPTS_MAX)
-			return ctl_usage_error(verb, "--rcpt: more than %d", MESSAGE_RCPTS_MAX);
-		request->rcpts[request->n_rcpts++] = address_without_brackets(str_of(optarg));
+			return ctl_usage_error(request->verb, "--rcpt: more than %d", MESSAGE_RCPTS_MAX);
+		request->rcpts[request->n_rcpts++] = address_without_brackets(str_of(argument));
 		return EX_OK;
 	case OPTION_AUTH:
-		envelope->auth_user = str_of(optarg);
+		envelope->auth_user = str_of(argument);
 		return EX_OK;
 	default:
-		return ctl_usage_error(verb, "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
 
@@ -157,20 +159,16 @@ int message_verify(int argc, char **argv, const char *verb, const char *usage,
 	void (*show)(struct message_request *request, struct buf *out, const struct auth_findings *findings,
 		const struct verdict *verdict))
 {
-	struct message_request request = {0};
+	const struct ctl_command command = {verb, usage, "c:h", options, take_option};
+	struct message_request request = {.verb = verb};
 	struct auth_message *message = NULL;
-	int status = EX_OK;
 	ctl_init(&request.ctl);
-	for (int option; status == EX_OK && (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&request.ctl, EX_OK);
-		status = ctl_option(&request.ctl, option, optarg);
-		if (status < 0)
-			status = read_own_option(&request, verb, option);
-	}
-	if (status == EX_OK && optind + 1 != argc)
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
+	if (optind + 1 != argc)
 		status = ctl_usage_error(verb, "exactly one MESSAGE is needed, a file or -");
-	if (status == EX_OK)
+	else
 		status = ctl_read_file(request.ctl.arena, verb, argv[optind], MESSAGE_MAX, &request.text);
 	if (status == EX_OK)
 		status = ctl_open(&request.ctl);

@@ -5,7 +5,7 @@
 #ifndef TRIMILTER_CTL_MESSAGE_H
 #define TRIMILTER_CTL_MESSAGE_H
 
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 
 /* A message is read whole here; the daemon never does that. */
 #define MESSAGE_MAX ((size_t)256 * 1024 * 1024)
@@ -13,6 +13,7 @@
 
 struct message_request {
 	struct ctl ctl;
+	const char *verb;
 	struct auth_envelope envelope;
 	struct str rcpts[MESSAGE_RCPTS_MAX];
 	size_t n_rcpts;

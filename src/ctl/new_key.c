@@ -110,12 +110,6 @@ bool key_rights(struct str user, struct file_rights *ret_rights)
 
 /* ---- options ---- */
 
-int new_key_selector(const char *verb, const char *text, struct str *ret_selector)
-{
-	*ret_selector = str_of(text);
-	return domain_is_hostname(*ret_selector) ? EX_OK : ctl_usage_error(verb, "-s: \"%s\" is not a selector", text);
-}
-
 int new_key_bits(const char *verb, const char *text, unsigned *ret_bits)
 {
 	uint64_t bits;

@@ -24,8 +24,7 @@ struct new_key {
 	struct str record;   /* v=DKIM1; ... */
 };
 
-/** The values of -s and -b. EX_OK, or EX_USAGE with what is wrong said on stderr in the name of @verb. */
-int new_key_selector(const char *verb, const char *text, struct str *ret_selector);
+/** The value of -b. EX_OK, or EX_USAGE with what is wrong said on stderr in the name of @verb. */
 int new_key_bits(const char *verb, const char *text, unsigned *ret_bits);
 
 /** @bits for RSA only. False: OpenSSL refused. All in @arena. */

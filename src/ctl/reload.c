@@ -5,7 +5,7 @@
 #include <sysexits.h>
 
 #include "config/config.h"
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/daemon.h"
 #include "ctl/verbs.h"
 
@@ -71,18 +71,15 @@ static int reload(struct ctl *ctl)
 	return outcome == DAEMON_RELOADED ? EX_OK : EX_UNAVAILABLE;
 }
 
+static const struct ctl_command command = {"reload", usage, "c:h", options, NULL};
+
 int ctl_reload(int argc, char **argv)
 {
 	struct ctl ctl;
 	ctl_init(&ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		int status = ctl_option(&ctl, option, optarg);
-		if (status != EX_OK)
-			return ctl_close(
-				&ctl, status > 0 ? status : ctl_usage_error("reload", "unknown or incomplete option"));
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, NULL);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	if (optind != argc || ctl.n_config_paths == 0)
 		return ctl_close(&ctl, ctl_usage_error("reload", "-c FILE is needed, and nothing else"));
 	return ctl_close(&ctl, reload(&ctl));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "ctl/command_line.h"
 #include "ctl/report_common.h"
 #include "ctl/verbs.h"
 #include "report/bounce.h"
@@ -121,23 +122,25 @@ static int run(struct ctl *ctl, struct str sender)
 	return EX_OK;
 }
 
+static int take_option(void *context, int option, const char *argument)
+{
+	struct str *sender = context;
+	if (option != OPTION_SENDER)
+		return CTL_UNKNOWN_OPTION;
+	*sender = str_of(argument);
+	return EX_OK;
+}
+
+static const struct ctl_command command = {"report bounce", usage, "c:h", options, take_option};
+
 int ctl_report_bounce(int argc, char **argv)
 {
 	struct ctl ctl;
 	struct str sender = STR("");
 	ctl_init(&ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		if (option == OPTION_SENDER) {
-			sender = str_of(optarg);
-			continue;
-		}
-		int status = ctl_option(&ctl, option, optarg);
-		if (status != EX_OK)
-			return ctl_close(&ctl,
-				status > 0 ? status : ctl_usage_error("report bounce", "unknown or incomplete option"));
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, &sender);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	if (optind != argc)
 		return ctl_close(&ctl, ctl_usage_error("report bounce", "\"%s\" is not understood", argv[optind]));
 	return ctl_close(&ctl, run(&ctl, sender));

@@ -16,23 +16,10 @@
 
 /* ---- the command line ---- */
 
-static int take_options(struct ctl_report *report, int argc, char **argv, bool *ret_help)
+static int take_own(void *context, int option, const char *argument)
 {
-	*ret_help = false;
-	for (int option; (option = getopt_long(argc, argv, "c:h", report->options, NULL)) != -1;) {
-		if (option == 'h') {
-			*ret_help = true;
-			return EX_OK;
-		}
-		int status = ctl_option(&report->ctl, option, optarg);
-		if (status < 0 && option >= CTL_OPTION_OWN && report->take != NULL)
-			status = report->take(report, option, optarg);
-		if (status < 0)
-			return ctl_usage_error(report->verb, "unknown or incomplete option");
-		if (status != EX_OK)
-			return status;
-	}
-	return EX_OK;
+	struct ctl_report *report = context;
+	return report->take != NULL ? report->take(report, option, argument) : CTL_UNKNOWN_OPTION;
 }
 
 static int take_domain(struct ctl_report *report, int n_words, char **words)
@@ -129,13 +116,12 @@ int ctl_report_failed(const struct ctl_report *report)
 
 int ctl_report_run(struct ctl_report *report, int argc, char **argv, int (*run)(struct ctl_report *report))
 {
-	bool help;
+	const struct ctl_command command = {report->verb, report->usage, "c:h", report->options, take_own};
 	ctl_init(&report->ctl);
-	int status = take_options(report, argc, argv, &help);
-	if (help)
-		return fputs(report->usage, stdout), ctl_close(&report->ctl, EX_OK);
-	if (status == EX_OK)
-		status = take_domain(report, argc - optind, argv + optind);
+	int status = ctl_options(&report->ctl, &command, argc, argv, report);
+	if (status != CTL_GO_ON)
+		return ctl_close(&report->ctl, status);
+	status = take_domain(report, argc - optind, argv + optind);
 	if (status == EX_OK)
 		status = ctl_read_configuration(&report->ctl, &report->config);
 	if (status == EX_OK) {

@@ -7,7 +7,7 @@
 #ifndef TRIMILTER_CTL_REPORT_COMMON_H
 #define TRIMILTER_CTL_REPORT_COMMON_H
 
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "report/store.h"
 
 /** One of these verbs, its command line taken apart. */

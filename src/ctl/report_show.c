@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "base/map.h"
+#include "ctl/command_line.h"
 #include "ctl/report_common.h"
 #include "ctl/verbs.h"
 #include "report/aggregate.h"
@@ -289,16 +290,15 @@ static int show(struct ctl *ctl, const char *path)
 	return EX_OK;
 }
 
+static const struct ctl_command command = {"report show", usage, "h", options, NULL};
+
 int ctl_report_show(int argc, char **argv)
 {
 	struct ctl ctl;
 	ctl_init(&ctl);
-	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		if (ctl_option(&ctl, option, optarg) != EX_OK)
-			return ctl_close(&ctl, ctl_usage_error("report show", "unknown or incomplete option"));
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, NULL);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	if (optind + 1 != argc)
 		return ctl_close(&ctl, ctl_usage_error("report show", "exactly one FILE is needed, or -"));
 	return ctl_close(&ctl, show(&ctl, argv[optind]));

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "base/domain.h"
+#include "ctl/command_line.h"
 #include "ctl/new_key.h"
 #include "ctl/public_keys.h"
 #include "ctl/verbs.h"
@@ -60,13 +60,19 @@ static void show_text(struct buf *out, const struct public_keys *keys)
 	out->n--;
 }
 
-static int show(struct ctl *ctl, struct str domain, struct str selector)
+struct request {
+	struct ctl ctl;
+	struct str domain, selector;
+};
+
+static int show(struct request *request)
 {
 	struct public_keys keys;
+	struct ctl *ctl = &request->ctl;
 	struct buf out = buf_in(ctl->arena);
 	int status = ctl_open(ctl);
 	if (status == EX_OK)
-		status = public_keys_find(ctl, "showkeys", domain, selector, &keys);
+		status = public_keys_find(ctl, "showkeys", request->domain, request->selector, &keys);
 	if (status != EX_OK)
 		return status;
 	if (ctl->json)
@@ -77,27 +83,32 @@ static int show(struct ctl *ctl, struct str domain, struct str selector)
 	return EX_OK;
 }
 
+static int take_option(void *context, int option, const char *argument)
+{
+	struct request *request = context;
+	switch (option) {
+	case 'd':
+		return ctl_take_domain(request->ctl.arena, "showkeys", argument, &request->domain);
+	case 's':
+		request->selector = str_of(argument);
+		return EX_OK;
+	default:
+		return CTL_UNKNOWN_OPTION;
+	}
+}
+
+static const struct ctl_command command = {"showkeys", usage, "c:d:s:h", options, take_option};
+
 int ctl_showkeys(int argc, char **argv)
 {
-	struct ctl ctl;
-	struct str domain = STR(""), selector = STR("");
-	int status = EX_OK;
-	ctl_init(&ctl);
-	for (int option; status == EX_OK && (option = getopt_long(argc, argv, "c:d:s:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		status = ctl_option(&ctl, option, optarg);
-		if (status >= EX_OK)
-			continue;
-		status = EX_OK;
-		if (option == 's')
-			selector = str_of(optarg);
-		else if (option != 'd')
-			status = ctl_usage_error("showkeys", "unknown or incomplete option");
-		else if (!domain_normalize(ctl.arena, str_of(optarg), &domain) || !domain_is_hostname(domain))
-			status = ctl_usage_error("showkeys", "-d: \"%s\" is not a domain", optarg);
-	}
-	if (status == EX_OK && (optind != argc || ctl.n_config_paths == 0))
+	struct request request = {.domain = STR(""), .selector = STR("")};
+	ctl_init(&request.ctl);
+	int status = ctl_options(&request.ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&request.ctl, status);
+	if (optind != argc || request.ctl.n_config_paths == 0)
 		status = ctl_usage_error("showkeys", "-c FILE is needed, and nothing else");
-	return ctl_close(&ctl, status == EX_OK ? show(&ctl, domain, selector) : status);
+	else
+		status = show(&request);
+	return ctl_close(&request.ctl, status);
 }

@@ -6,7 +6,6 @@
 #include <sysexits.h>
 
 #include "auth/signers.h"
-#include "base/domain.h"
 #include "ctl/message.h"
 #include "ctl/verbs.h"
 
@@ -127,56 +126,47 @@ static int sign(struct signer_request *request)
 	return n > 0 ? EX_OK : EX_DATAERR;
 }
 
-static int take_option(struct signer_request *request, int option)
+static int take_option(void *context, int option, const char *argument)
 {
+	struct signer_request *request = context;
 	struct message_request *message = &request->message;
-	int taken = ctl_option(&message->ctl, option, optarg);
-	if (taken >= EX_OK)
-		return taken;
 	switch (option) {
 	case 'd':
-		if (!domain_normalize(message->ctl.arena, str_of(optarg), &request->domain) ||
-			!domain_is_hostname(request->domain))
-			return ctl_usage_error("sign", "-d: \"%s\" is not a domain", optarg);
-		return EX_OK;
+		return ctl_take_domain(message->ctl.arena, "sign", argument, &request->domain);
 	case 's':
-		request->selector = str_of(optarg);
-		return domain_is_hostname(request->selector)
-			       ? EX_OK
-			       : ctl_usage_error("sign", "-s: \"%s\" is not a selector", optarg);
+		return ctl_take_selector("sign", argument, &request->selector);
 	case 'k':
-		request->key_file = str_of(optarg);
+		request->key_file = str_of(argument);
 		return EX_OK;
 	case OPTION_AUTH:
-		message->envelope.auth_user = str_of(optarg);
+		message->envelope.auth_user = str_of(argument);
 		return EX_OK;
 	case OPTION_RCPT:
 		if (message->n_rcpts == MESSAGE_RCPTS_MAX)
 			return ctl_usage_error("sign", "--rcpt: more than %d", MESSAGE_RCPTS_MAX);
-		message->rcpts[message->n_rcpts++] = str_of(optarg);
+		message->rcpts[message->n_rcpts++] = str_of(argument);
 		return EX_OK;
 	default:
-		return ctl_usage_error("sign", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
+
+static const struct ctl_command command = {"sign", usage, "c:d:s:k:h", options, take_option};
 
 int ctl_sign(int argc, char **argv)
 {
 	struct signer_request request = {0};
 	struct ctl *ctl = &request.message.ctl;
-	int status = EX_OK;
 	ctl_init(ctl);
-	for (int option; status == EX_OK && (option = getopt_long(argc, argv, "c:d:s:k:h", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(ctl, EX_OK);
-		status = take_option(&request, option);
-	}
+	int status = ctl_options(ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(ctl, status);
 	int given = (request.domain.n > 0) + (request.selector.n > 0) + (request.key_file.n > 0);
-	if (status == EX_OK && given != 3 && (given != 0 || ctl->n_config_paths == 0))
+	if (given != 3 && (given != 0 || ctl->n_config_paths == 0))
 		status = ctl_usage_error("sign", "-c FILE is needed, or all of -d DOMAIN, -s SELECTOR and -k KEYFILE");
-	if (status == EX_OK && optind + 1 != argc)
+	else if (optind + 1 != argc)
 		status = ctl_usage_error("sign", "exactly one MESSAGE is needed, a file or -");
-	if (status == EX_OK)
+	else
 		status = ctl_read_file(ctl->arena, "sign", argv[optind], MESSAGE_MAX, &request.message.text);
 	if (status == EX_OK)
 		status = ctl_open(ctl);

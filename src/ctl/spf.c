@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/verbs.h"
 #include "message/address.h"
 
@@ -17,13 +17,13 @@ static const char usage[] = "Usage: trimilterctl spf --client-ip IP --helo NAME 
 			    "  --helo NAME              what it said in HELO or EHLO\n"
 			    "  --mail-from ADDR         what it said in MAIL FROM\n" CTL_COMMON_USAGE;
 
-enum { OPTION_CLIENT_IP = CTL_OPTION_OWN, OPTION_HELO, OPTION_MAIL_FROM, OPTION_HELP };
+enum { OPTION_CLIENT_IP = CTL_OPTION_OWN, OPTION_HELO, OPTION_MAIL_FROM };
 
 static const struct option options[] = {
 	{"client-ip", required_argument, NULL, OPTION_CLIENT_IP},
 	{"helo", required_argument, NULL, OPTION_HELO},
 	{"mail-from", required_argument, NULL, OPTION_MAIL_FROM},
-	{"help", no_argument, NULL, OPTION_HELP},
+	{"help", no_argument, NULL, 'h'},
 	CTL_COMMON_OPTIONS,
 	{NULL, 0, NULL, 0},
 };
@@ -59,36 +59,49 @@ static int evaluate(struct ctl *ctl, const struct spf_query *query)
 	return EX_OK;
 }
 
+struct request {
+	const char *client_ip, *helo, *mail_from; /* NULL: not given */
+};
+
+static int take_option(void *context, int option, const char *argument)
+{
+	struct request *request = context;
+	switch (option) {
+	case OPTION_CLIENT_IP:
+		request->client_ip = argument;
+		return EX_OK;
+	case OPTION_HELO:
+		request->helo = argument;
+		return EX_OK;
+	case OPTION_MAIL_FROM:
+		request->mail_from = argument;
+		return EX_OK;
+	default:
+		return CTL_UNKNOWN_OPTION;
+	}
+}
+
+static const struct ctl_command command = {"spf", usage, "c:h", options, take_option};
+
 int ctl_spf(int argc, char **argv)
 {
 	struct ctl ctl;
+	struct request request = {NULL, NULL, NULL};
 	struct spf_query query = {.identity = SPF_MAILFROM};
-	const char *client_ip = NULL, *helo = NULL, *mail_from = NULL;
 	ctl_init(&ctl);
-	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-		int taken = ctl_option(&ctl, option, optarg);
-		if (taken > EX_OK)
-			return ctl_close(&ctl, taken);
-		if (option == OPTION_CLIENT_IP)
-			client_ip = optarg;
-		else if (option == OPTION_HELO)
-			helo = optarg;
-		else if (option == OPTION_MAIL_FROM)
-			mail_from = optarg;
-		else if (option == OPTION_HELP || option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		else if (taken < 0)
-			return ctl_close(&ctl, ctl_usage_error("spf", "unknown or incomplete option"));
-	}
-	if (client_ip == NULL || helo == NULL || mail_from == NULL || optind != argc)
+	int status = ctl_options(&ctl, &command, argc, argv, &request);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
+	if (request.client_ip == NULL || request.helo == NULL || request.mail_from == NULL || optind != argc)
 		return ctl_close(
 			&ctl, ctl_usage_error("spf", "--client-ip, --helo and --mail-from are needed, nothing else"));
-	if (!ip_parse(str_of(client_ip), &query.client)) {
-		fprintf(stderr, "trimilterctl spf: --client-ip: \"%s\" is not an IPv4 or IPv6 address\n", client_ip);
+	if (!ip_parse(str_of(request.client_ip), &query.client)) {
+		fprintf(stderr, "trimilterctl spf: --client-ip: \"%s\" is not an IPv4 or IPv6 address\n",
+			request.client_ip);
 		return ctl_close(&ctl, EX_DATAERR);
 	}
-	query.helo = str_of(helo);
-	query.mail_from = address_without_brackets(str_of(mail_from));
+	query.helo = str_of(request.helo);
+	query.mail_from = address_without_brackets(str_of(request.mail_from));
 	query.now = ctl.now;
 	return ctl_close(&ctl, evaluate(&ctl, &query));
 }

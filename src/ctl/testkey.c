@@ -2,15 +2,13 @@
  * trimilterctl testkey: does the DNS have the public halves of our keys?
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "auth/runtime.h"
 #include "auth/signers.h"
-#include "base/domain.h"
-#include "ctl/common.h"
+#include "ctl/command_line.h"
 #include "ctl/verbs.h"
 #include "dkim/key.h"
 #include "tables/dataset.h"
@@ -57,6 +55,7 @@ struct test {
 struct tester {
 	struct ctl *ctl;
 	struct str domain, selector; /* empty: any */
+	const char *key_file;        /* NULL: none was named */
 	bool verbose;
 	struct test *tests;
 	size_t n, capacity;
@@ -284,8 +283,9 @@ static int run(struct tester *tester)
 	return bad == dns_errors ? EX_UNAVAILABLE : EX_DATAERR;
 }
 
-static int prepare(struct tester *tester, const char *key_file)
+static int prepare(struct tester *tester)
 {
+	const char *key_file = tester->key_file;
 	struct ctl *ctl = tester->ctl;
 	int status = ctl_open(ctl);
 	if (status != EX_OK)
@@ -306,49 +306,38 @@ static int prepare(struct tester *tester, const char *key_file)
 	return EX_CONFIG;
 }
 
-static int take_option(struct tester *tester, int option, const char **ret_key_file)
+static int take_option(void *context, int option, const char *argument)
 {
-	int taken = ctl_option(tester->ctl, option, optarg);
-	if (taken >= EX_OK)
-		return taken;
+	struct tester *tester = context;
 	switch (option) {
 	case 'd':
-		if (!domain_normalize(tester->ctl->arena, str_of(optarg), &tester->domain) ||
-			!domain_is_hostname(tester->domain))
-			return ctl_usage_error("testkey", "-d: \"%s\" is not a domain", optarg);
-		return EX_OK;
+		return ctl_take_domain(tester->ctl->arena, "testkey", argument, &tester->domain);
 	case 's':
-		tester->selector = str_of(optarg);
-		return domain_is_hostname(tester->selector)
-			       ? EX_OK
-			       : ctl_usage_error("testkey", "-s: \"%s\" is not a selector", optarg);
+		return ctl_take_selector("testkey", argument, &tester->selector);
 	case 'k':
-		*ret_key_file = optarg;
+		tester->key_file = argument;
 		return EX_OK;
 	case 'v':
 		tester->verbose = true;
 		return EX_OK;
 	default:
-		return ctl_usage_error("testkey", "unknown or incomplete option");
+		return CTL_UNKNOWN_OPTION;
 	}
 }
+
+static const struct ctl_command command = {"testkey", usage, "c:d:s:k:vh", options, take_option};
 
 int ctl_testkey(int argc, char **argv)
 {
 	struct ctl ctl;
 	ctl_init(&ctl);
 	struct tester tester = {.ctl = &ctl};
-	const char *key_file = NULL;
-	for (int option; (option = getopt_long(argc, argv, "c:d:s:k:vh", options, NULL)) != -1;) {
-		if (option == 'h')
-			return fputs(usage, stdout), ctl_close(&ctl, EX_OK);
-		int status = take_option(&tester, option, &key_file);
-		if (status != EX_OK)
-			return ctl_close(&ctl, status);
-	}
+	int status = ctl_options(&ctl, &command, argc, argv, &tester);
+	if (status != CTL_GO_ON)
+		return ctl_close(&ctl, status);
 	bool named = tester.domain.n > 0 && tester.selector.n > 0;
-	if (optind != argc || (!named && (key_file != NULL || ctl.n_config_paths == 0)))
+	if (optind != argc || (!named && (tester.key_file != NULL || ctl.n_config_paths == 0)))
 		return ctl_close(&ctl, ctl_usage_error("testkey", "-c FILE is needed, or -d DOMAIN and -s SELECTOR"));
-	int status = prepare(&tester, key_file);
+	status = prepare(&tester);
 	return ctl_close(&ctl, status == EX_OK ? run(&tester) : status);
 }
