@@ -60,7 +60,12 @@ struct job *job_new(struct dns *dns, unsigned dns_timeout_ms, const struct spf_o
 	job->wake = wake;
 	job->wake_context = wake_context;
 	job->arena = arena_new(JOB_ARENA_CAP);
-	if (job->arena == NULL || setjmp(boundary) != 0) {
+	if (job->arena == NULL) {
+		job_free(job);
+		return NULL;
+	}
+	/* A condition of its own: C11 section 7.13.1.1 knows setjmp() in no larger one. */
+	if (setjmp(boundary) != 0) {
 		job_free(job);
 		return NULL;
 	}

@@ -7,27 +7,13 @@
  *
  * In values and bodies '\r' stands for a line break, as the protocol has it there (LF, CRLF).
  */
-#include <setjmp.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/buf.h"
-#include "base/log.h"
+#include "lab.h"
 #include "milter/effects.h"
 #include "milter/session.h"
-
-static const char zone[] = "example.org TXT \"v=spf1 ip4:192.0.2.0/24 include:example.net -all\"\n"
-			   "example.net TXT \"v=spf1 a mx ?all\"\n"
-			   "example.net MX 10 mail.example.net\n"
-			   "mail.example.net A 192.0.2.9\n"
-			   "_dmarc.example.org TXT \"v=DMARC1; p=reject\"\n"
-			   "_dmarc.example.net TXT \"v=DMARC1; p=quarantine; sp=none\"\n"
-			   "ed._domainkey.example.org TXT \"v=DKIM1; k=ed25519; "
-			   "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"\n"
-			   "slow.example TIMEOUT\n";
 
 struct peer {
 	struct str queue_id, user;
@@ -48,36 +34,9 @@ static void peer_wake(void *context)
 	(void)context;
 }
 
-static struct service *service_once(void)
+static void adjust(struct runtime *runtime)
 {
-	struct dns *dns;
-	char path[64], error[DNS_ERROR_SIZE];
-	int fd = memfd_create("zone", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, zone, sizeof(zone) - 1) < 0)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	struct dns_options options = {.zone_file = str_of(path),
-		.timeout_ms = 1000,
-		.cache_bytes = 65536,
-		.maximum_in_flight = 100,
-		.maximum_per_domain = 100};
-	if (dns_new(&options, &dns, error) != ERR_OK) {
-		fprintf(stderr, "%s\n", error);
-		abort();
-	}
-	close(fd);
-	struct runtime *runtime = runtime_new();
-	struct service *service = service_new(dns);
-	if (runtime == NULL || service == NULL)
-		abort();
-	/* Low enough to be reached. */
-	runtime->auth.maximum_message_memory = (size_t)256 * 1024;
-	runtime->auth.maximum_headers = 50;
-	runtime->auth.maximum_header_bytes = 20000;
 	runtime->auth.reject_multi_value_from = true;
-	service_publish(service, runtime, true);
-	log_open("fuzz_session", false, 0, false, LOG_LEVEL_ERROR);
-	return service;
 }
 
 /* Whatever the input: a verdict must be one that the protocol can carry. */
@@ -207,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct peer peer = {0};
 	struct front_peer front_peer = {peer_macro, peer_wake, &peer};
 	if (service == NULL)
-		service = service_once();
+		service = lab_service("fuzz_session", adjust);
 	struct arena *arena = arena_new(0);
 	struct session *session = session_new(service, &front_peer, size % 2 == 0);
 	if (arena == NULL || session == NULL)
@@ -217,7 +176,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			call(session, &peer, arena, line.p[0], str_skip(line, 1));
 	session_free(session);
 	arena_free(arena);
-	if (service_load(service).sessions != 0 || service_load(service).messages != 0)
-		abort();
+	lab_check_idle(service);
 	return 0;
 }

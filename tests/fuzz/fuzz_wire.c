@@ -8,55 +8,17 @@
  * input gets somewhere.
  */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "base/log.h"
+#include "lab.h"
 #include "milter/front_native_talk.h"
 
-static const char zone[] = "example.org TXT \"v=spf1 ip4:192.0.2.0/24 include:example.net -all\"\n"
-			   "example.net TXT \"v=spf1 a mx ?all\"\n"
-			   "_dmarc.example.org TXT \"v=DMARC1; p=reject\"\n"
-			   "_dmarc.example.net TXT \"v=DMARC1; p=quarantine; sp=none\"\n"
-			   "slow.example TIMEOUT\n";
-
-static struct service *service_once(bool strict)
+static void refuse_much(struct runtime *runtime)
 {
-	struct dns *dns;
-	char path[64], error[DNS_ERROR_SIZE];
-	int fd = memfd_create("zone", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, zone, sizeof(zone) - 1) < 0)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	struct dns_options options = {.zone_file = str_of(path),
-		.timeout_ms = 1000,
-		.cache_bytes = 65536,
-		.maximum_in_flight = 100,
-		.maximum_per_domain = 100};
-	if (dns_new(&options, &dns, error) != ERR_OK) {
-		fprintf(stderr, "%s\n", error);
-		abort();
-	}
-	close(fd);
-	struct runtime *runtime = runtime_new();
-	struct service *service = service_new(dns);
-	if (runtime == NULL || service == NULL)
-		abort();
-	/* Low enough to be reached. */
-	runtime->auth.maximum_message_memory = (size_t)256 * 1024;
-	runtime->auth.maximum_headers = 50;
-	runtime->auth.maximum_header_bytes = 20000;
-	if (strict) {
-		runtime->auth.reject_failures = true;
-		runtime->auth.quarantine_action = AUTH_QUARANTINE_HOLD;
-		runtime->auth.on_bad_signature = VERDICT_DISCARD;
-		runtime->auth.copy_failures_to = STR("copies@example.org");
-	}
-	service_publish(service, runtime, true);
-	log_open("fuzz_wire", false, 0, false, LOG_LEVEL_ERROR);
-	return service;
+	runtime->auth.reject_failures = true;
+	runtime->auth.quarantine_action = AUTH_QUARANTINE_HOLD;
+	runtime->auth.on_bad_signature = VERDICT_DISCARD;
+	runtime->auth.copy_failures_to = STR("copies@example.org");
 }
 
 static void wake(void *context)
@@ -112,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool strict = data[0] >= 128;
 	struct service *service = services[strict];
 	if (service == NULL)
-		service = services[strict] = service_once(strict);
+		service = services[strict] = lab_service("fuzz_wire", strict ? refuse_much : NULL);
 	size_t piece = data[0] == 0 ? size : data[0];
 	char *input = malloc(size);
 	if (input == NULL)
@@ -132,7 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	talk_finish(&talk);
 	free(input);
-	if (service_load(service).sessions != 0 || service_load(service).messages != 0)
-		abort();
+	lab_check_idle(service);
 	return 0;
 }
