@@ -30,18 +30,14 @@
 #include "milter/session.h"
 #include "milter/wire.h"
 
-#define ACTIONS (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE)
-/* Taken where it is offered. */
-#define MORE_ACTIONS SMFIF_ADDRCPT
-/*
- * No stage but the end of the message ever refuses anything, so none is answered. To skip the rest of a body would be
- * an answer: it is given up for the body's no-reply bit, which spares every message a turn of the thread pool.
- * MAIL alone is answered: Postfix holds back what needs no answer, and the look-ups that begin at MAIL would else begin
- * when the whole message is there.
- */
-#define PROTOCOL                                                                                                       \
-	(SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_NODATA |  \
-		SMFIP_NOUNKNOWN | SMFIP_HDR_LEADSPC)
+/* What is asked for is wire.h's, so that both fronts ask for the same. */
+_Static_assert((int)WIRE_NR_CONNECT == SMFIP_NR_CONN && (int)WIRE_NR_HELO == SMFIP_NR_HELO &&
+		       (int)WIRE_NR_MAIL == SMFIP_NR_MAIL && (int)WIRE_NR_RCPT == SMFIP_NR_RCPT &&
+		       (int)WIRE_NR_HEADER == SMFIP_NR_HDR && (int)WIRE_NR_EOH == SMFIP_NR_EOH &&
+		       (int)WIRE_NR_BODY == SMFIP_NR_BODY && (int)WIRE_NO_DATA == SMFIP_NODATA &&
+		       (int)WIRE_NO_UNKNOWN == SMFIP_NOUNKNOWN && (int)WIRE_LEADING_SPACE == SMFIP_HDR_LEADSPC,
+	"the protocol's bits are libmilter's");
+_Static_assert(WIRE_SET_MACROS == SMFIF_SETSYMLIST && WIRE_ADD_RECIPIENT == SMFIF_ADDRCPT, "so are the actions");
 
 struct libmilter {
 	struct service *service;
@@ -135,26 +131,13 @@ static sfsistat go_on(const struct connection *connection, unsigned long no_repl
 	return (connection->granted & no_reply_bit) != 0 ? SMFIS_NOREPLY : SMFIS_CONTINUE;
 }
 
-/*
- * Exactly the macros that are read; what the MTA would send by default is dozens. libmilter takes no empty list, so the
- * stages that need nothing ask for one that most likely does not exist yet.
- */
 static void ask_for_macros(SMFICTX *ctx)
 {
-	static const struct {
-		int stage;
-		const char *names;
-	} rows[] = {
-		{SMFIM_CONNECT, "j {daemon_name}"},
-		{SMFIM_HELO, "i"},
-		{SMFIM_ENVFROM, "{auth_authen}"},
-		{SMFIM_ENVRCPT, "i"},
-		{SMFIM_EOH, "i"},
-		{SMFIM_EOM, "i"},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (smfi_setsymlist(ctx, rows[i].stage, (char *)(uintptr_t)rows[i].names) != MI_SUCCESS)
-			log_warning("libmilter does not take the macro list \"%s\"", rows[i].names);
+	for (size_t i = 0; i < WIRE_MACRO_LISTS; i++) {
+		const struct wire_macro_list *list = &wire_macro_lists[i];
+		if (smfi_setsymlist(ctx, (int)list->stage, (char *)(uintptr_t)list->names.p) != MI_SUCCESS)
+			log_warning("libmilter does not take the macro list \"%.*s\"", STR_ARG(list->names));
+	}
 }
 
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long protocol, unsigned long reserved2,
@@ -163,7 +146,10 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 {
 	(void)reserved2;
 	(void)reserved3;
-	if ((actions & ACTIONS) != ACTIONS) {
+	/* Of the no-reply bits those that an old MTA lacks are libmilter's to play. */
+	const struct wire_offer offer = {WIRE_VERSION, (uint32_t)actions, (uint32_t)protocol};
+	struct wire_terms terms;
+	if (!wire_agree(&offer, &terms)) {
 		fault_log(LOG_LEVEL_ERROR, STR(""),
 			"the MTA does not let a milter insert and delete header fields and quarantine (actions "
 			"offered: "
@@ -171,20 +157,16 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 			actions);
 		return SMFIS_REJECT;
 	}
-	/* Of the bits an old MTA lacks libmilter plays the no-reply ones itself. */
-	unsigned long granted = protocol & PROTOCOL;
-	if (connection_new(ctx, granted) == NULL) {
+	if (connection_new(ctx, terms.protocol) == NULL) {
 		fault_log(LOG_LEVEL_ERROR, STR(""), "out of memory: connection of the MTA refused");
 		return SMFIS_REJECT;
 	}
-	atomic_store(&libmilter->granted, granted);
-	*ret_actions = ACTIONS | (actions & MORE_ACTIONS);
-	*ret_protocol = granted;
+	atomic_store(&libmilter->granted, terms.protocol);
+	*ret_actions = terms.actions;
+	*ret_protocol = terms.protocol;
 	*ret_reserved2 = *ret_reserved3 = 0;
-	if ((actions & SMFIF_SETSYMLIST) != 0) {
-		*ret_actions |= SMFIF_SETSYMLIST;
+	if ((terms.actions & WIRE_SET_MACROS) != 0)
 		ask_for_macros(ctx);
-	}
 	return SMFIS_CONTINUE;
 }
 
@@ -346,7 +328,7 @@ static enum err libmilter_prepare(struct service *service, int listener)
 	struct smfiDesc description = {
 		.xxfi_name = (char *)(uintptr_t) "trimilter",
 		.xxfi_version = SMFI_VERSION,
-		.xxfi_flags = ACTIONS | MORE_ACTIONS | SMFIF_SETSYMLIST,
+		.xxfi_flags = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE | SMFIF_ADDRCPT | SMFIF_SETSYMLIST,
 		.xxfi_connect = on_connect,
 		.xxfi_helo = on_helo,
 		.xxfi_envfrom = on_mail,

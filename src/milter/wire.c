@@ -210,11 +210,11 @@ enum {
 };
 
 #define VERSION_MIN 2
-#define VERSION_MAX 6
 
 /*
  * No stage but the end of the message ever refuses anything, so none is answered. To skip the rest of a body would be
- * an answer: it is given up for the body's no-reply bit, since the MTA would wait after each chunk for it.
+ * an answer: it is given up for the body's no-reply bit, since the MTA would wait after each chunk for it, and with
+ * libmilter each chunk for a turn of the thread pool.
  * MAIL alone is answered: Postfix holds back what needs no answer, and the look-ups that begin at MAIL would else begin
  * when the whole message is there.
  */
@@ -227,7 +227,7 @@ bool wire_agree(const struct wire_offer *offer, struct wire_terms *ret_terms)
 	if (offer->version < VERSION_MIN || (actions & ACTIONS) != ACTIONS)
 		return false;
 	*ret_terms = (struct wire_terms){
-		.version = offer->version < VERSION_MAX ? offer->version : VERSION_MAX,
+		.version = offer->version < WIRE_VERSION ? offer->version : WIRE_VERSION,
 		.actions = ACTIONS | (actions & (WIRE_SET_MACROS | WIRE_ADD_RECIPIENT)),
 		.protocol = offer->protocol & wanted_protocol,
 	};

@@ -107,7 +107,18 @@ struct wire_terms {
 	uint32_t version, actions, protocol;
 };
 
-/** What we ask for of @offer. False: the MTA does not allow what we need. */
+/** Macros to be given at a stage, by the numbers of smfi_setsymlist(): it has the message's end before the header's. */
+struct wire_macro_list {
+	uint32_t stage;
+	struct str names; /* apart by blanks; ends in a NUL */
+};
+#define WIRE_MACRO_LISTS 6
+extern const struct wire_macro_list wire_macro_lists[WIRE_MACRO_LISTS];
+
+/** The latest version of the protocol, which has all that is asked for. */
+#define WIRE_VERSION 6
+
+/** What we ask for of @offer, whichever front asks. False: the MTA does not allow what we need. */
 bool wire_agree(const struct wire_offer *offer, struct wire_terms *ret_terms);
 
 /** No reply is expected to that command under @terms. */

@@ -82,14 +82,11 @@ bool wire_put_text(struct wire_out *out, enum wire_reply reply, const char *text
 }
 
 /*
- * Exactly the macros that are read; what the MTA would send by default is dozens. The numbers are those of
- * smfi_setsymlist(), which has the end of the message before the end of the header. Stages that need nothing ask for
- * one that most likely does not exist yet: an empty list would not be told from none by libmilter's peers.
+ * Exactly the macros that are read; what the MTA would send by default is dozens. Stages that need nothing ask for one
+ * that most likely does not exist yet: an empty list would not be told from none by libmilter's peers, and libmilter
+ * takes none.
  */
-static const struct {
-	uint32_t stage;
-	struct str names;
-} wanted_macros[] = {
+const struct wire_macro_list wire_macro_lists[WIRE_MACRO_LISTS] = {
 	{0, STR_INIT("j {daemon_name}")}, /* CONNECT */
 	{1, STR_INIT("i")},               /* HELO */
 	{2, STR_INIT("{auth_authen}")},   /* MAIL */
@@ -100,19 +97,18 @@ static const struct {
 
 void wire_put_terms(struct wire_out *out, const struct wire_terms *terms)
 {
-	const size_t n_lists = sizeof(wanted_macros) / sizeof(*wanted_macros);
 	bool set_macros = (terms->actions & WIRE_SET_MACROS) != 0;
 	size_t n = 12;
-	for (size_t i = 0; set_macros && i < n_lists; i++)
-		n += 4 + wanted_macros[i].names.n + 1;
+	for (size_t i = 0; set_macros && i < WIRE_MACRO_LISTS; i++)
+		n += 4 + wire_macro_lists[i].names.n + 1;
 	char *to = put_head(out, 'O', n);
 	if (to == NULL)
 		return;
 	to = put_u32(to, terms->version);
 	to = put_u32(to, terms->actions);
 	to = put_u32(to, terms->protocol);
-	for (size_t i = 0; set_macros && i < n_lists; i++) {
-		to = put_u32(to, wanted_macros[i].stage);
-		to = put_bytes(to, wanted_macros[i].names.p, wanted_macros[i].names.n + 1);
+	for (size_t i = 0; set_macros && i < WIRE_MACRO_LISTS; i++) {
+		to = put_u32(to, wire_macro_lists[i].stage);
+		to = put_bytes(to, wire_macro_lists[i].names.p, wire_macro_lists[i].names.n + 1);
 	}
 }
