@@ -1,5 +1,28 @@
 #include "report/aggregate_unpack.h"
 
+#include "base/buf.h"
+
+#define GZIP_SIGNATURE STR("\x1f\x8b")
+#define INNER_MAX ((size_t)64 * 1024 * 1024) /* bytes of gzip within gzip or zip: more is a bomb */
+
+/* Some reporters pack twice: gzip within gzip, or within zip. What is within is held: it is hardly larger. */
+static struct gzip_reader *open_packed(struct arena *arena, enum gzip_format format, struct str data)
+{
+	char piece[16 * 1024];
+	size_t n;
+	struct buf inner = buf_in(arena);
+	struct gzip_reader *outer = gzip_reader_new(arena, format, data);
+	bool whole = gzip_read(outer, piece, GZIP_SIGNATURE.n, &n);
+	if (!str_eq(str_from(piece, n), GZIP_SIGNATURE))
+		return gzip_reader_new(arena, format, data);
+	buf_add(&inner, str_from(piece, n));
+	while (whole && n > 0 && inner.n <= INNER_MAX) {
+		whole = gzip_read(outer, piece, sizeof(piece), &n);
+		buf_add(&inner, str_from(piece, n));
+	}
+	return gzip_reader_new(arena, GZIP_FILE, buf_str(&inner));
+}
+
 /* ---- zip: PKWARE's APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.16; numbers are little-endian ---- */
 
 #define LOCAL_HEADER 30
@@ -32,10 +55,10 @@ static struct str find_end_record(struct str data)
 	return STR("");
 }
 
-/* Folders, and what other systems keep beside a file, are no documents. */
+/* Folders, and what other systems keep beside a file, are no documents. Some programs give theirs no name. */
 static bool is_document(struct str name)
 {
-	return name.n > 0 && name.p[name.n - 1] != '/' && !str_starts(name, STR("__MACOSX/"));
+	return (name.n == 0 || name.p[name.n - 1] != '/') && !str_starts(name, STR("__MACOSX/"));
 }
 
 static const char *open_entry(struct arena *arena, struct str data, struct str entry, struct gzip_reader **ret_reader)
@@ -51,7 +74,7 @@ static const char *open_entry(struct arena *arena, struct str data, struct str e
 	local = str_skip(local, LOCAL_HEADER + (size_t)number(local, 26, 2) + number(local, 28, 2));
 	if (size > local.n)
 		return "the zip file is damaged, or larger than this program reads";
-	*ret_reader = gzip_reader_new(arena, method == 0 ? GZIP_STORED : GZIP_DEFLATE, str_head(local, size));
+	*ret_reader = open_packed(arena, method == 0 ? GZIP_STORED : GZIP_DEFLATE, str_head(local, size));
 	return NULL;
 }
 
@@ -93,8 +116,8 @@ const char *aggregate_unpack_file(struct arena *arena, struct str data, struct g
 	*ret_reader = NULL;
 	if (has_signature(data, 3, 4) || has_signature(data, 5, 6))
 		return open_zip(arena, data, ret_reader);
-	if (str_starts(data, STR("\x1f\x8b")))
-		*ret_reader = gzip_reader_new(arena, GZIP_FILE, data);
+	if (str_starts(data, GZIP_SIGNATURE))
+		*ret_reader = open_packed(arena, GZIP_FILE, data);
 	else if (looks_like_xml(data))
 		*ret_reader = gzip_reader_new(arena, GZIP_STORED, data);
 	return NULL;

@@ -7,8 +7,8 @@
 #include "report/aggregate_gzip.h"
 
 /**
- * Find the document in @data, which *ret_reader borrows: XML as it is, gzip, a zip file with one document, or the first
- * of these that is attached to a mail message. NULL, or what is wrong; static.
+ * Find the document in @data, which *ret_reader borrows: XML as it is, gzip, a zip file with one document, gzip within
+ * one of these, or the first of them that is attached to a mail message. NULL, or what is wrong; static.
  */
 const char *aggregate_unpack(struct arena *arena, struct str data, struct gzip_reader **ret_reader);
 

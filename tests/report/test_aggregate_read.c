@@ -104,6 +104,9 @@ static void test_dialects(void **state)
 		{"stored.zip", "packed", ROW ROW7},
 		{"descriptor.zip", "packed", ROW ROW7},
 		{"folder.zip", "packed", ROW ROW7},
+		{"nameless.zip", "packed", ROW ROW7},
+		{"twice.xml.gz.gz", "packed", ROW ROW7},
+		{"twice.zip", "packed", ROW ROW7},
 		{"mail-gzip.eml", "packed", ROW ROW7},
 		{"mail-lf.eml", "packed", ROW ROW7},
 		{"mail-zip-alone.eml", "packed", ROW ROW7},
@@ -146,6 +149,8 @@ static void test_errors(void **state)
 		{"error-deep.xml", "line 1: too many elements within each other"},
 		{"error-cut.xml.gz", "the compressed data are damaged or end early"},
 		{"error-damaged.xml.gz", "the compressed data are damaged or end early"},
+		{"error-cut.xml.gz.gz", "the compressed data are damaged or end early"},
+		{"error-thrice.gz", "line 1: Document is empty"},
 		{"error-two.zip", "there is more than one document in the zip file"},
 		{"error-empty.zip", "there is no document in the zip file"},
 		{"error-lzma.zip", "the zip file is compressed in a way that is not known here"},
@@ -307,6 +312,27 @@ static void test_bomb(void **state)
 	check_str("bomb", str_of(error), "it is larger than 1 GiB when unpacked");
 }
 
+/* Gzip within gzip that goes on with empty members for more than 64 MiB: what stands behind them is not read. */
+static void test_inner_bomb(void **state)
+{
+	(void)state;
+	struct aggregate_document document;
+	int wanted = 1;
+	struct str empty = gzip_end(gzip_writer_new(arena)), packed = read_corpus("plain.xml.gz");
+	struct buf many = buf_in(arena);
+	while (many.n < 1 << 20)
+		buf_add(&many, empty);
+	for (unsigned n_mib = 1; n_mib <= 65; n_mib += 64) {
+		struct gzip_writer *writer = gzip_writer_new(arena);
+		for (unsigned i = 0; i < n_mib; i++)
+			gzip_add(writer, buf_str(&many));
+		gzip_add(writer, packed);
+		const char *error = aggregate_read(arena, gzip_end(writer), count_row, &wanted, &document);
+		check_str("inner bomb", str_of(error == NULL ? "" : error),
+			n_mib == 1 ? "" : "the compressed data are damaged or end early");
+	}
+}
+
 /* Out of memory anywhere in it: the caller's boundary is jumped to, and the arena gives all back (ASan sees it). */
 static void test_out_of_memory(void **state)
 {
@@ -402,6 +428,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_ours, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bomb, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_inner_bomb, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_gzip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_out_of_memory_within_a_callback, set_up, tear_down),
