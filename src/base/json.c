@@ -95,6 +95,11 @@ void json_str(struct json *json, const char *key, struct str s)
 		write_string(json->out, s);
 }
 
+void json_str_or_null(struct json *json, const char *key, struct str s)
+{
+	json_str(json, key, s.n > 0 ? s : (struct str){NULL, 0});
+}
+
 void json_cstr(struct json *json, const char *key, const char *cstr)
 {
 	json_str(json, key, str_of(cstr));

@@ -24,6 +24,8 @@ void json_array_begin(struct json *json, const char *key);
 void json_array_end(struct json *json);
 /** null where s.p is NULL. */
 void json_str(struct json *json, const char *key, struct str s);
+/** null where @s is empty, too. */
+void json_str_or_null(struct json *json, const char *key, struct str s);
 /** null where @cstr is NULL; there is no json_null(), since libjansson has a function of that name. */
 void json_cstr(struct json *json, const char *key, const char *cstr);
 void json_int(struct json *json, const char *key, int64_t value);

@@ -17,10 +17,10 @@ static void json_dkim(struct json *json, const struct auth_findings *findings)
 		const struct dkim_result *result = &findings->dkim[i];
 		json_object_begin(json, NULL);
 		json_cstr(json, "result", dkim_status_text(result->status));
-		json_str(json, "domain", result->domain.n > 0 ? result->domain : (struct str){NULL, 0});
-		json_str(json, "selector", result->selector.n > 0 ? result->selector : (struct str){NULL, 0});
-		json_str(json, "identity", result->identity.n > 0 ? result->identity : (struct str){NULL, 0});
-		json_str(json, "algorithm", result->algorithm.n > 0 ? result->algorithm : (struct str){NULL, 0});
+		json_str_or_null(json, "domain", result->domain);
+		json_str_or_null(json, "selector", result->selector);
+		json_str_or_null(json, "identity", result->identity);
+		json_str_or_null(json, "algorithm", result->algorithm);
 		if (result->key_bits > 0)
 			json_int(json, "key_bits", result->key_bits);
 		else

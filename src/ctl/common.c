@@ -152,19 +152,14 @@ void ctl_print(const struct buf *out)
 	fputc('\n', stdout);
 }
 
-static struct str or_null(struct str s)
-{
-	return s.n > 0 ? s : (struct str){NULL, 0};
-}
-
 void ctl_json_spf(struct json *json, const char *key, const struct spf_result *result)
 {
 	json_object_begin(json, key);
 	json_cstr(json, "result", spf_status_text(result->status));
 	json_cstr(json, "identity", result->identity == SPF_HELO ? "helo" : "mailfrom");
-	json_str(json, "domain", or_null(result->domain));
-	json_str(json, "mechanism", or_null(result->mechanism));
-	json_str(json, "explanation", or_null(result->explanation));
+	json_str_or_null(json, "domain", result->domain);
+	json_str_or_null(json, "mechanism", result->mechanism);
+	json_str_or_null(json, "explanation", result->explanation);
 	json_cstr(json, "reason", result->reason);
 	json_int(json, "lookups", result->lookups);
 	json_int(json, "voids", result->voids);
@@ -187,13 +182,13 @@ void ctl_json_dmarc(struct json *json, const char *key, const struct dmarc_optio
 	for (size_t i = 0; i < input->n_author_domains; i++)
 		json_str(json, NULL, input->author_domains[i]);
 	json_array_end(json);
-	json_str(json, "organizational_domain", or_null(result->organizational_domain));
-	json_str(json, "policy_domain", or_null(result->policy_domain));
+	json_str_or_null(json, "organizational_domain", result->organizational_domain);
+	json_str_or_null(json, "policy_domain", result->policy_domain);
 	json_cstr(json, "discovery", discovery_text(options));
 	json_bool(json, "spf_aligned", result->spf_aligned);
 	json_bool(json, "dkim_aligned", result->dkim_aligned);
 	json_bool(json, "testing", result->testing);
-	json_str(json, "record", or_null(result->record));
+	json_str_or_null(json, "record", result->record);
 	json_cstr(json, "reason", result->reason);
 	json_array_begin(json, "queries");
 	for (size_t i = 0; i < result->n_queries; i++)

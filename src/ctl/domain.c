@@ -87,110 +87,140 @@ static int end_rotations(struct domain_request *request)
 	return EX_OK;
 }
 
+static struct str without_keys(struct domain_request *request)
+{
+	const struct key_tables *tables = &request->tables;
+	struct str text = tables->keys.text;
+	for (size_t i = tables->n_rows; i-- > 0;)
+		if (str_eq(tables->rows[i].domain, request->domain))
+			text = table_text_change(request->ctl.arena, text, tables->rows[i].line, (struct str){NULL, 0});
+	return text;
+}
+
+/* The key file of a row goes as well. */
+static bool is_deleted(const struct domain_request *request, const struct key_row *row)
+{
+	return request->delete_keys && row->path.n > 0 && !is_used_by_others(&request->tables, row);
+}
+
+static void show_removed_json(const struct domain_request *request, struct buf *out)
+{
+	const struct key_tables *tables = &request->tables;
+	struct json json = json_to(out);
+	json_object_begin(&json, NULL);
+	json_str(&json, "domain", request->domain);
+	json_array_begin(&json, "keys");
+	for (size_t i = 0; i < tables->n_rows; i++) {
+		const struct key_row *row = &tables->rows[i];
+		if (!str_eq(row->domain, request->domain))
+			continue;
+		json_object_begin(&json, NULL);
+		json_str(&json, "selector", row->selector);
+		json_str_or_null(&json, "key_file", row->path);
+		json_bool(&json, "deleted", is_deleted(request, row));
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_object_end(&json);
+}
+
+static void show_removed_text(const struct domain_request *request, struct buf *out)
+{
+	const struct key_tables *tables = &request->tables;
+	for (size_t i = 0; i < tables->n_rows; i++) {
+		const struct key_row *row = &tables->rows[i];
+		if (str_eq(row->domain, request->domain))
+			buf_printf(out, "%.*s is not in the tables any more; its key %s %.*s\n", STR_ARG(row->selector),
+				is_deleted(request, row) ? "is removed:" : "stays:", STR_ARG(row->path));
+	}
+	buf_printf(out, "Now:  %.*s\nLeave its records in the DNS for a week: mail that is under way needs them.",
+		STR_ARG(key_tables_reload_command(tables)));
+}
+
 static int remove_domain(struct domain_request *request)
 {
 	struct key_tables *tables = &request->tables;
-	struct buf out = buf_in(request->ctl.arena);
-	struct json json = json_to(&out);
-	struct str keys = tables->keys.text;
 	if (key_tables_find(tables, request->domain, STR("")) == NULL) {
 		fprintf(stderr, "trimilterctl domain: KeyTable (%s) has no key of %.*s\n", tables->keys.path,
 			STR_ARG(request->domain));
 		return EX_DATAERR;
 	}
-	if (request->ctl.json) {
-		json_object_begin(&json, NULL);
-		json_str(&json, "domain", request->domain);
-		json_array_begin(&json, "keys");
-	}
 	/* What names the keys goes first. */
 	table_file_change(request->files, &tables->authors, without_authors(request));
-	for (size_t i = tables->n_rows; i-- > 0;)
-		if (str_eq(tables->rows[i].domain, request->domain))
-			keys = table_text_change(request->ctl.arena, keys, tables->rows[i].line, (struct str){NULL, 0});
-	table_file_change(request->files, &tables->keys, keys);
-	for (size_t i = 0; i < tables->n_rows; i++) {
-		const struct key_row *row = &tables->rows[i];
-		if (!str_eq(row->domain, request->domain))
-			continue;
-		bool gone = request->delete_keys && row->path.n > 0 && !is_used_by_others(tables, row);
-		if (gone)
-			files_remove(request->files, row->path.p);
-		if (request->ctl.json) {
-			json_object_begin(&json, NULL);
-			json_str(&json, "selector", row->selector);
-			json_str(&json, "key_file", row->path.n > 0 ? row->path : (struct str){NULL, 0});
-			json_bool(&json, "deleted", gone);
-			json_object_end(&json);
-		} else {
-			buf_printf(&out, "%.*s is not in the tables any more; its key %s %.*s\n",
-				STR_ARG(row->selector), gone ? "is removed:" : "stays:", STR_ARG(row->path));
-		}
-	}
+	table_file_change(request->files, &tables->keys, without_keys(request));
+	for (size_t i = 0; i < tables->n_rows; i++)
+		if (str_eq(tables->rows[i].domain, request->domain) && is_deleted(request, &tables->rows[i]))
+			files_remove(request->files, tables->rows[i].path.p);
 	int status = end_rotations(request);
 	if (status == EX_OK)
 		status = key_tables_apply(tables, request->files, NULL, NULL);
 	if (status != EX_OK)
 		return status;
-	if (request->ctl.json) {
-		json_array_end(&json);
-		json_object_end(&json);
-	} else {
-		buf_printf(&out,
-			"Now:  %.*s\nLeave its records in the DNS for a week: mail that is under way needs them.",
-			STR_ARG(key_tables_reload_command(tables)));
-	}
+	struct buf out = buf_in(request->ctl.arena);
+	if (request->ctl.json)
+		show_removed_json(request, &out);
+	else
+		show_removed_text(request, &out);
 	ctl_print(&out);
 	return EX_OK;
 }
 
 /* ---- list ---- */
 
-static int list_domains(struct domain_request *request)
+/* An author's row that names this key. */
+static bool signs_with(const struct dataset_row *author, const struct key_row *row)
 {
-	const struct key_tables *tables = &request->tables;
-	struct buf out = buf_in(request->ctl.arena);
-	struct json json = json_to(&out);
-	bool as_json = request->ctl.json;
-	if (as_json) {
-		json_object_begin(&json, NULL);
-		json_array_begin(&json, "keys");
-	}
+	return str_ieq(signing_row_key(author), row->name);
+}
+
+static void list_json(const struct key_tables *tables, struct buf *out)
+{
+	const struct dataset *authors = &tables->authors.rows;
+	struct json json = json_to(out);
+	json_object_begin(&json, NULL);
+	json_array_begin(&json, "keys");
 	for (size_t i = 0; i < tables->n_rows; i++) {
 		const struct key_row *row = &tables->rows[i];
-		if (as_json) {
-			json_object_begin(&json, NULL);
-			json_str(&json, "domain", row->domain);
-			json_str(&json, "selector", row->selector);
-			json_str(&json, "name", row->name);
-			json_str(&json, "key_file", row->path.n > 0 ? row->path : (struct str){NULL, 0});
-			json_array_begin(&json, "signs");
-		} else {
-			buf_printf(&out, "%-30.*s %-20.*s %s\n", STR_ARG(row->domain), STR_ARG(row->selector),
-				row->path.n > 0 ? row->path.p : "(the key stands in KeyTable)");
-		}
-		for (size_t k = 0; k < tables->authors.rows.n; k++) {
-			const struct dataset_row *author = &tables->authors.rows.rows[k];
-			if (!str_ieq(signing_row_key(author), row->name))
-				continue;
-			if (as_json)
-				json_str(&json, NULL, author->key);
-			else
-				buf_printf(&out, "    signs %.*s\n", STR_ARG(author->key));
-		}
-		if (as_json) {
-			json_array_end(&json);
-			json_object_end(&json);
-		}
-	}
-	if (as_json) {
+		json_object_begin(&json, NULL);
+		json_str(&json, "domain", row->domain);
+		json_str(&json, "selector", row->selector);
+		json_str(&json, "name", row->name);
+		json_str_or_null(&json, "key_file", row->path);
+		json_array_begin(&json, "signs");
+		for (size_t k = 0; k < authors->n; k++)
+			if (signs_with(&authors->rows[k], row))
+				json_str(&json, NULL, authors->rows[k].key);
 		json_array_end(&json);
 		json_object_end(&json);
-	} else if (out.n > 0) {
-		out.n--;
-	} else {
-		buf_printf(&out, "KeyTable (%s) has no rows", tables->keys.path);
 	}
+	json_array_end(&json);
+	json_object_end(&json);
+}
+
+static void list_text(const struct key_tables *tables, struct buf *out)
+{
+	const struct dataset *authors = &tables->authors.rows;
+	for (size_t i = 0; i < tables->n_rows; i++) {
+		const struct key_row *row = &tables->rows[i];
+		buf_printf(out, "%-30.*s %-20.*s %s\n", STR_ARG(row->domain), STR_ARG(row->selector),
+			row->path.n > 0 ? row->path.p : "(the key stands in KeyTable)");
+		for (size_t k = 0; k < authors->n; k++)
+			if (signs_with(&authors->rows[k], row))
+				buf_printf(out, "    signs %.*s\n", STR_ARG(authors->rows[k].key));
+	}
+	if (out->n > 0)
+		out->n--;
+	else
+		buf_printf(out, "KeyTable (%s) has no rows", tables->keys.path);
+}
+
+static int list_domains(struct domain_request *request)
+{
+	struct buf out = buf_in(request->ctl.arena);
+	if (request->ctl.json)
+		list_json(&request->tables, &out);
+	else
+		list_text(&request->tables, &out);
 	ctl_print(&out);
 	return EX_OK;
 }

@@ -278,7 +278,7 @@ static void list_key(struct listing *listing, struct str domain, struct str sele
 			json_int(&listing->json, "since", since);
 		else
 			json_cstr(&listing->json, "since", NULL);
-		json_str(&listing->json, "key_file", key_file.n > 0 ? key_file : (struct str){NULL, 0});
+		json_str_or_null(&listing->json, "key_file", key_file);
 		json_object_end(&listing->json);
 		return;
 	}

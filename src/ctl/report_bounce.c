@@ -83,7 +83,7 @@ static void show(const struct ctl *ctl, const struct bounce *bounce, int64_t unt
 			json_int(&json, "suppressed_until", until);
 		else
 			json_cstr(&json, "suppressed_until", NULL);
-		json_str(&json, "note", bounce->note.n > 0 ? bounce->note : (struct str){NULL, 0});
+		json_str_or_null(&json, "note", bounce->note);
 		json_object_end(&json);
 	} else if (until != 0) {
 		buf_printf(&out, "%.*s gets no reports until %.*s UTC", STR_ARG(bounce->recipient),

@@ -105,7 +105,7 @@ static void json_delivery(struct json *json, const struct store_delivery *delive
 	json_int(json, "attempts", delivery->attempts);
 	ctl_report_json_time(json, "next_attempt", delivery->state == STORE_PENDING ? delivery->next_attempt : 0);
 	ctl_report_json_time(json, "changed", delivery->changed);
-	json_str(json, "note", delivery->note.n > 0 ? delivery->note : (struct str){NULL, 0});
+	json_str_or_null(json, "note", delivery->note);
 }
 
 static void json_listing(struct json *json, const struct store_listing *listing)
@@ -120,7 +120,7 @@ static void json_listing(struct json *json, const struct store_listing *listing)
 	json_int(json, "messages", (int64_t)report->messages);
 	json_int(json, "rows", (int64_t)report->rows);
 	json_int(json, "built", report->built);
-	json_str(json, "file_name", report->file_name.n > 0 ? report->file_name : (struct str){NULL, 0});
+	json_str_or_null(json, "file_name", report->file_name);
 	json_delivery(json, &listing->delivery);
 	json_object_end(json);
 }

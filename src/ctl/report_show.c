@@ -202,11 +202,6 @@ static void show_text(const struct showing *showing, const struct aggregate_docu
 
 /* ---- JSON ---- */
 
-static struct str or_null(struct str s)
-{
-	return s.n > 0 ? s : (struct str){NULL, 0};
-}
-
 static void json_counts(struct json *json, const struct counts *counts)
 {
 	json_int(json, "messages", (int64_t)counts->messages);
@@ -221,16 +216,16 @@ static void json_counts(struct json *json, const struct counts *counts)
 static void json_policy(struct json *json, const struct aggregate_document *document)
 {
 	json_object_begin(json, "policy_published");
-	json_str(json, "domain", or_null(document->domain));
-	json_str(json, "p", or_null(document->p));
-	json_str(json, "sp", or_null(document->sp));
-	json_str(json, "np", or_null(document->np));
-	json_str(json, "adkim", or_null(document->adkim));
-	json_str(json, "aspf", or_null(document->aspf));
-	json_str(json, "fo", or_null(document->fo));
-	json_str(json, "pct", or_null(document->pct));
-	json_str(json, "testing", or_null(document->testing));
-	json_str(json, "discovery_method", or_null(document->discovery));
+	json_str_or_null(json, "domain", document->domain);
+	json_str_or_null(json, "p", document->p);
+	json_str_or_null(json, "sp", document->sp);
+	json_str_or_null(json, "np", document->np);
+	json_str_or_null(json, "adkim", document->adkim);
+	json_str_or_null(json, "aspf", document->aspf);
+	json_str_or_null(json, "fo", document->fo);
+	json_str_or_null(json, "pct", document->pct);
+	json_str_or_null(json, "testing", document->testing);
+	json_str_or_null(json, "discovery_method", document->discovery);
 	json_object_end(json);
 }
 
@@ -239,14 +234,14 @@ static void show_json(const struct showing *showing, const struct aggregate_docu
 	struct buf out = buf_in(showing->arena);
 	struct json json = json_to(&out);
 	json_object_begin(&json, NULL);
-	json_str(&json, "org_name", or_null(document->organization));
-	json_str(&json, "email", or_null(document->address));
-	json_str(&json, "extra_contact_info", or_null(document->extra_contact));
-	json_str(&json, "report_id", or_null(document->report_id));
+	json_str_or_null(&json, "org_name", document->organization);
+	json_str_or_null(&json, "email", document->address);
+	json_str_or_null(&json, "extra_contact_info", document->extra_contact);
+	json_str_or_null(&json, "report_id", document->report_id);
 	ctl_report_json_time(&json, "begin", document->begin);
 	ctl_report_json_time(&json, "end", document->end);
-	json_str(&json, "error", or_null(document->error));
-	json_str(&json, "generator", or_null(document->generator));
+	json_str_or_null(&json, "error", document->error);
+	json_str_or_null(&json, "generator", document->generator);
 	json_policy(&json, document);
 	json_int(&json, "records", (int64_t)document->rows);
 	json_counts(&json, &showing->all);

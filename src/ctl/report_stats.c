@@ -54,7 +54,7 @@ static void show_json(struct buf *out, const struct figures *figures)
 	json_int(&json, "bytes", (int64_t)figures->spool.bytes);
 	ctl_report_json_time(&json, "oldest", figures->spool.oldest);
 	json_object_end(&json);
-	json_str(&json, "courier", figures->holder.n > 0 ? figures->holder : (struct str){NULL, 0});
+	json_str_or_null(&json, "courier", figures->holder);
 	json_object_end(&json);
 }
 

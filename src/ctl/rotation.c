@@ -98,7 +98,7 @@ static struct str write(const struct rotations *rotations)
 		json_str(&json, "domain", rotation->domain);
 		json_str(&json, "old_selector", rotation->old_selector);
 		json_str(&json, "new_selector", rotation->new_selector);
-		json_str(&json, "old_key", rotation->old_key.n > 0 ? rotation->old_key : (struct str){NULL, 0});
+		json_str_or_null(&json, "old_key", rotation->old_key);
 		json_str(&json, "new_key", rotation->new_key);
 		json_cstr(&json, "stage", rotation_stage_text(rotation->stage));
 		json_int(&json, "since", rotation->since);

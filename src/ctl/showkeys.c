@@ -37,7 +37,7 @@ static void show_json(struct buf *out, const struct public_keys *keys)
 		json_str(&json, "selector", key->selector);
 		json_cstr(&json, "algorithm", key_type_text(key->type));
 		json_int(&json, "key_bits", key->bits);
-		json_str(&json, "key_file", key->key_file.n > 0 ? key->key_file : (struct str){NULL, 0});
+		json_str_or_null(&json, "key_file", key->key_file);
 		json_cstr(&json, "stage", key->stage);
 		json_str(&json, "owner", key->owner);
 		json_str(&json, "record", key->record);

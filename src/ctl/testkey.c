@@ -226,11 +226,6 @@ static void show_text(const struct tester *tester, const struct test *test)
 	ctl_print(&out);
 }
 
-static struct str or_null(struct str s)
-{
-	return s.n > 0 ? s : (struct str){NULL, 0};
-}
-
 static void show_json(const struct tester *tester, bool ok)
 {
 	struct buf out = buf_in(tester->ctl->arena);
@@ -243,11 +238,11 @@ static void show_json(const struct tester *tester, bool ok)
 		json_object_begin(&json, NULL);
 		json_str(&json, "domain", test->domain);
 		json_str(&json, "selector", test->selector);
-		json_str(&json, "name", or_null(test->name));
-		json_str(&json, "key_file", or_null(test->key_file));
+		json_str_or_null(&json, "name", test->name);
+		json_str_or_null(&json, "key_file", test->key_file);
 		json_str(&json, "owner", test->owner);
 		json_cstr(&json, "result", outcome_words[test->outcome]);
-		json_str(&json, "reason", or_null(test->reason));
+		json_str_or_null(&json, "reason", test->reason);
 		json_cstr(&json, "algorithm", test->type);
 		if (test->bits > 0)
 			json_int(&json, "key_bits", test->bits);
@@ -257,7 +252,7 @@ static void show_json(const struct tester *tester, bool ok)
 			json_cstr(&json, "secure", NULL);
 		else
 			json_bool(&json, "secure", test->security == DNS_SECURE);
-		json_str(&json, "record", or_null(test->record));
+		json_str_or_null(&json, "record", test->record);
 		json_object_end(&json);
 	}
 	json_array_end(&json);

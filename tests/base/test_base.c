@@ -321,9 +321,13 @@ static void json_is_utf8_whatever_comes_in(void **state)
 	json_bool(&json, NULL, true);
 	json_array_end(&json);
 	json_cstr(&json, "c", NULL);
+	json_str(&json, "d", STR(""));
+	json_str_or_null(&json, "e", STR(""));
+	json_str_or_null(&json, "f", STR("x"));
 	json_object_end(&json);
 	check_str("json", buf_str(&out),
-		"{\"a\":\"\\\"\\\\\\u000a\xc3\xbc\\u00ff\\u00ed\\u00a0\\u0080\",\"b\":[-1,true],\"c\":null}");
+		"{\"a\":\"\\\"\\\\\\u000a\xc3\xbc\\u00ff\\u00ed\\u00a0\\u0080\",\"b\":[-1,true],\"c\":null,"
+		"\"d\":\"\",\"e\":null,\"f\":\"x\"}");
 	arena_free(arena);
 }
 
