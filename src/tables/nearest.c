@@ -3,10 +3,12 @@
 /* Longer words are not compared: nobody mistypes a word that long, and the rows below stay on the stack. */
 #define WORD_MAX 80
 
-/* Slips of the hand and the eye: up to a third of the word, at least one. */
+/* Slips of the hand and the eye: up to a third of the word, at least one; so many that it is another word never. */
+#define SLIPS_MAX 5
+
 static unsigned tolerance(size_t n)
 {
-	return n <= 4 ? 1 : (unsigned)(n / 3);
+	return n <= 4 ? 1 : n < 3 * SLIPS_MAX ? (unsigned)(n / 3) : SLIPS_MAX;
 }
 
 /* A bit to each letter that is there; upper and lower case, and some signs, share one. */
