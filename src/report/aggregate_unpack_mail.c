@@ -1,10 +1,10 @@
 /*
- * The report that is attached to a mail message. RFC 2045, RFC 2046: as much of
- * MIME as that takes.
+ * The report that is attached to a mail message.
  */
 #include "dkim/base64.h"
 #include "message/headers.h"
 #include "report/aggregate_unpack.h"
+#include "report/mime.h"
 
 /* Of multiparts and messages within each other: a forwarded report has four. */
 #define DEPTH_MAX 8
@@ -20,36 +20,6 @@ struct mail_search {
 };
 
 #define PARTS_MAX 1000
-
-static struct str field_value(const struct headers *headers, const char *name)
-{
-	const struct header_field *field = headers_find(headers, str_of(name));
-	return field != NULL ? str_trim(field->value) : STR("");
-}
-
-/* The value of a parameter behind the first ';'; empty: it is not there. */
-static struct str parameter(struct str value, struct str name)
-{
-	for (size_t i = 0; i + name.n < value.n; i++) {
-		struct str rest = str_skip(value, i);
-		if (rest.p[0] != ';')
-			continue;
-		rest = str_trim(str_skip(rest, 1));
-		if (!str_istarts(rest, name))
-			continue;
-		rest = str_trim(str_skip(rest, name.n));
-		if (rest.n == 0 || rest.p[0] != '=')
-			continue;
-		rest = str_trim(str_skip(rest, 1));
-		bool quoted = rest.n > 0 && rest.p[0] == '"';
-		rest = str_skip(rest, quoted);
-		size_t n = 0;
-		while (n < rest.n && (quoted ? rest.p[n] != '"' : rest.p[n] != ';' && !str_is_space(rest.p[n])))
-			n++;
-		return str_head(rest, n);
-	}
-	return STR("");
-}
 
 /* ---- transfer encodings ---- */
 
@@ -97,38 +67,11 @@ static struct str decode(struct arena *arena, struct str encoding, struct str bo
 
 static void search_entity(struct mail_search *search, struct str entity, unsigned depth);
 
-/* Take the text up to the next line "--BOUNDARY" off the front of *@rest. False: no such line is left. */
-static bool cut_part(struct str *rest, struct str delimiter, struct str *ret_part)
-{
-	const char *at = rest->p;
-	while ((at = memmem(at, (size_t)(rest->p + rest->n - at), delimiter.p, delimiter.n)) != NULL) {
-		if (at == rest->p || at[-1] == '\n')
-			break;
-		at++;
-	}
-	if (at == NULL)
-		return false;
-	*ret_part = str_from(rest->p, (size_t)(at - rest->p));
-	*rest = str_skip(*rest, ret_part->n + delimiter.n);
-	return true;
-}
-
 static void search_multipart(struct mail_search *search, struct str type, struct str body, unsigned depth)
 {
-	struct str boundary = parameter(type, STR("boundary")), rest = body, part;
-	struct str delimiter = arena_printf(search->arena, "--%.*s", STR_ARG(boundary));
-	if (boundary.n == 0 || !cut_part(&rest, delimiter, &part))
-		return;
-	while (search->reader == NULL && !str_starts(rest, STR("--"))) {
-		ptrdiff_t end_of_line = str_index(rest, '\n');
-		rest = end_of_line >= 0 ? str_skip(rest, (size_t)end_of_line + 1) : STR("");
-		/* Without the last delimiter the part goes on to the end. */
-		if (!cut_part(&rest, delimiter, &part)) {
-			part = rest;
-			rest = STR("--");
-		}
+	struct mime_parts parts = mime_parts_of(search->arena, body, mime_parameter(type, "boundary"));
+	for (struct str part; search->reader == NULL && mime_next_part(&parts, &part);)
 		search_entity(search, part, depth + 1);
-	}
 }
 
 static void search_entity(struct mail_search *search, struct str entity, unsigned depth)
@@ -139,13 +82,13 @@ static void search_entity(struct mail_search *search, struct str entity, unsigne
 		return;
 	headers_init(&headers, search->arena, FIELDS_MAX, HEADER_BYTES_MAX);
 	headers_split(&headers, entity, &body);
-	struct str type = field_value(&headers, "Content-Type");
+	struct str type = mime_field(&headers, "Content-Type");
 	if (str_istarts(type, STR("multipart/"))) {
 		search_multipart(search, type, body, depth);
 	} else if (str_istarts(type, STR("message/rfc822"))) {
 		search_entity(search, body, depth + 1);
 	} else if (!str_istarts(type, STR("text/html")) && !str_istarts(type, STR("text/plain"))) {
-		struct str encoding = field_value(&headers, "Content-Transfer-Encoding");
+		struct str encoding = mime_field(&headers, "Content-Transfer-Encoding");
 		const char *error =
 			aggregate_unpack_file(search->arena, decode(search->arena, encoding, body), &search->reader);
 		search->error = search->error == NULL ? error : search->error;
