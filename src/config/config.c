@@ -261,6 +261,21 @@ static void add_own_id(struct config *config, struct map *known, struct str *ids
 		ids[(*n)++] = domain;
 }
 
+/* A host, or .domain for all hosts below it. */
+static void add_other_id(
+	struct config *config, struct map *known, struct str *ids, size_t *n, struct str id, struct diag *diag)
+{
+	struct str domain;
+	if (id.p[0] != '.') {
+		add_own_id(config, known, ids, n, id);
+	} else if (domain_normalize(config->arena, str_skip(id, 1), &domain)) {
+		add_own_id(config, known, ids, n, arena_printf(config->arena, ".%.*s", STR_ARG(domain)));
+	} else {
+		diag_error(diag, place_of(config, "RemoveARFrom"),
+			"RemoveARFrom: \"%.*s\" is neither a host nor a .domain", STR_ARG(id));
+	}
+}
+
 static void finish_own_ids(struct config *config, struct diag *diag)
 {
 	const struct config_tables *tables = &config->values.tables;
@@ -273,14 +288,8 @@ static void finish_own_ids(struct config *config, struct diag *diag)
 	add_own_id(config, known, ids, &n, config->host_name);
 	for (size_t i = 0; i < config->n_authserv_ids; i++)
 		add_own_id(config, known, ids, &n, config->authserv_ids[i]);
-	for (size_t i = 0; i < tables->n_remove_results_from; i++) {
-		struct str id = tables->remove_results_from[i];
-		if (id.p[0] == '.')
-			diag_error(diag, place_of(config, "RemoveARFrom"),
-				"RemoveARFrom: \"%.*s\": name each host in full", STR_ARG(id));
-		else
-			add_own_id(config, known, ids, &n, id);
-	}
+	for (size_t i = 0; i < tables->n_remove_results_from; i++)
+		add_other_id(config, known, ids, &n, tables->remove_results_from[i], diag);
 	auth->own_ids = ids;
 	auth->n_own_ids = n;
 }

@@ -66,7 +66,7 @@ void results_parse(struct arena *arena, struct str value, struct results_read *r
  * Does this field claim to come from one of @ids? Deliberately broader than the grammar: comments, quotes and
  * escapes, case, folding, a version number, a trailing dot, 8-bit look-alikes that IDNA maps to the id, NUL,
  * garbage before or after. When in doubt about a field whose id cannot be told apart from ours: true.
- * @ids  canonical authserv-ids (lower case)
+ * @ids  canonical authserv-ids (lower case); .domain stands for every name below it
  * An id part over 2000 bytes is no honest one: true. Nothing is left in the arena.
  */
 bool results_claims(struct str value, const struct str *ids, size_t n_ids);

@@ -60,23 +60,25 @@ static bool is_name_byte(char c)
 }
 
 /* A dot beside the name does not make it another one, a label does. */
-static bool is_bounded(struct str text, size_t from, size_t to)
+static bool is_bounded(struct str text, size_t from, size_t to, bool any_below)
 {
 	while (from > 0 && text.p[from - 1] == '.')
 		from--;
 	while (to < text.n && text.p[to] == '.')
 		to++;
-	return (from == 0 || !is_name_byte(text.p[from - 1])) && (to == text.n || !is_name_byte(text.p[to]));
+	return (any_below || from == 0 || !is_name_byte(text.p[from - 1])) &&
+	       (to == text.n || !is_name_byte(text.p[to]));
 }
 
 static bool holds_name(struct str text, struct str id)
 {
+	bool any_below = id.n > 0 && id.p[0] == '.';
 	for (size_t from = 0; id.n > 0 && from < text.n;) {
 		const char *found = memmem(text.p + from, text.n - from, id.p, id.n);
 		if (found == NULL)
 			return false;
 		size_t at = (size_t)(found - text.p);
-		if (is_bounded(text, at, at + id.n))
+		if (is_bounded(text, at, at + id.n, any_below))
 			return true;
 		from = at + 1;
 	}

@@ -267,7 +267,8 @@ static const struct {
 	{"UserID a:", "a.conf:1: UserID: \"a:\" is not USER or USER:GROUP"},
 	{"Include /nonexistent/x", "a.conf:1: cannot read /nonexistent/x: No such file or directory"},
 	{"Include a.conf", "a.conf:1: Include goes deeper than 5 files: does one include itself?"},
-	{"RemoveARFrom .example.com", "RemoveARFrom: \".example.com\": name each host in full"},
+	{"RemoveARFrom .exa..mple", "RemoveARFrom: \".exa..mple\" is neither a host nor a .domain"},
+	{"RemoveARFrom .", "RemoveARFrom: \".\" is neither a host nor a .domain"},
 	{"CopyFailuresTo nobody",
 		"a.conf:1: CopyFailuresTo: \"nobody\" is not a mail address such as reports@example.com"},
 	{"SetupPolicyScript /x.lua", "a.conf:1: option SetupPolicyScript cannot be used: Lua scripts are not run, and "
@@ -328,11 +329,11 @@ static void the_ids_of_all_files_are_ours(void **state)
 {
 	struct fixture *fixture = *state;
 	struct diag diag;
-	const struct config *config = read_texts(
-		fixture, &diag, "AuthservID One.example\nRemoveARFrom three.example", "AuthservID two.example");
-	static const char *const wanted[] = {"two.example", "one.example", "three.example"};
+	const struct config *config = read_texts(fixture, &diag,
+		"AuthservID One.example\nRemoveARFrom three.example,.Four.example", "AuthservID two.example");
+	static const char *const wanted[] = {"two.example", "one.example", "three.example", ".four.example"};
 	check_str("the last file's", config->values.auth.authserv_id, "two.example");
-	assert_int_equal(config->values.auth.n_own_ids, 4); /* and the host's name */
+	assert_int_equal(config->values.auth.n_own_ids, 5); /* and the host's name */
 	for (size_t i = 0; i < COUNT(wanted); i++) {
 		size_t n = 0;
 		for (size_t k = 0; k < config->values.auth.n_own_ids; k++)

@@ -491,6 +491,23 @@ static void test_claims_of_odd_id(void **state)
 	arena_free(arena);
 }
 
+static void test_claims_of_all_below(void **state)
+{
+	(void)state;
+	const struct str ids[] = {STR_INIT(".example.com")};
+	static const char *const below[] = {"mx.example.com; none", "a.b.example.com; none",
+		"\"MX.Example.COM.\" 1; none", "(c)mx(c).(c)example.com; none", "b\xc3\xbc.example.com; none"};
+	static const char *const others[] = {"example.com; none",
+		"mx.example.org; spf=pass smtp.mailfrom=mx.example.com", "mxexample.com; none",
+		"mx.example.com.evil.net; none", "mx.example.community; none"};
+	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++)
+		if (!results_claims(str_of(below[i]), ids, 1))
+			fail_msg("\"%s\" is below", below[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (results_claims(str_of(others[i]), ids, 1))
+			fail_msg("\"%s\" is not below", others[i]);
+}
+
 /* What hides the id in more text than any honest field has is not trusted, and costs little. */
 static void test_claims_is_bounded(void **state)
 {
@@ -526,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_claims_of_odd_id),
+		cmocka_unit_test(test_claims_of_all_below),
 		cmocka_unit_test(test_claims_is_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
