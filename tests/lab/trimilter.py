@@ -54,7 +54,7 @@ class Trimilter:
     def environment(self):
         where = SANITIZER % self.top
         return {**os.environ, "ASAN_OPTIONS": where, "UBSAN_OPTIONS": "print_stacktrace=1:" + where,
-                "TSAN_OPTIONS": "second_deadlock_stack=1:" + where}
+                "TSAN_OPTIONS": "second_deadlock_stack=1:atexit_sleep_ms=20:" + where}
 
     def check(self):
         """(exit status, stderr) of -n."""
