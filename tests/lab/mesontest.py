@@ -21,10 +21,10 @@ PROCESSES = 2 * len(os.sched_getaffinity(0))
 SANITIZER = re.compile(r"Sanitizer|runtime error: ")
 
 
-def makes_threads(test):
-    """Whether a program that the test runs, or is given, takes pthread_create() from the C library."""
+def makes_threads(test, build):
+    """Whether a program of ours that the test runs, or is given, takes pthread_create() from the C library."""
     for path in test["cmd"]:
-        if os.path.isfile(path):
+        if path.startswith(build + "/") and os.path.isfile(path):
             with open(path, "rb") as file:
                 if file.read(4) != b"\x7fELF":
                     continue
@@ -37,7 +37,7 @@ def makes_threads(test):
 def with_threads(build):
     """Their names, as `meson test` takes them."""
     tests = json.loads(subprocess.run(["/usr/bin/meson", "introspect", build, "--tests"], stdout=subprocess.PIPE, check=True).stdout)
-    return [test["name"] for test in tests if makes_threads(test)]
+    return [test["name"] for test in tests if makes_threads(test, os.path.realpath(build))]
 
 
 def run(build, *arguments, processes=PROCESSES):
