@@ -23,7 +23,8 @@ SANITIZER = re.compile(r"Sanitizer|runtime error: ")
 
 def makes_threads(test, build):
     """Whether a program of ours that the test runs, or is given, takes pthread_create() from the C library."""
-    for path in test["cmd"]:
+    for word in test["cmd"]:
+        path = os.path.normpath(os.path.join(build, word))
         if path.startswith(build + "/") and os.path.isfile(path):
             with open(path, "rb") as file:
                 if file.read(4) != b"\x7fELF":
