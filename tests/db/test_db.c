@@ -230,7 +230,7 @@ static void two_connections_take_turns(enum db_kind kind)
 	assert_true(db_begin(two) != ERR_OK || db_lock(two) != ERR_OK);
 	int64_t waited = clock_monotonic_ms() - begin;
 	db_rollback(two);
-	assert_in_range(waited, 250, 3000);
+	assert_in_range(waited, 250, 15000);
 	ok(one, db_commit(one));
 	ok(two, db_begin(two));
 	ok(two, db_lock(two));
@@ -306,7 +306,7 @@ static void slow_servers_are_not_waited_for(void **state)
 	assert_int_equal(db_open(&setup, &db, error), ERR_OK);
 	int64_t begin = clock_monotonic_ms();
 	assert_int_equal(db_run(db, "SELECT pg_sleep(20)", DB_NO_VALUES), ERR_IO);
-	assert_in_range(clock_monotonic_ms() - begin, 250, 3000);
+	assert_in_range(clock_monotonic_ms() - begin, 250, 15000);
 	assert_non_null(strstr(db_error(db), "timeout"));
 
 	/* One that stands still altogether: with a statement, and with more than its socket takes. */
@@ -323,7 +323,7 @@ static void slow_servers_are_not_waited_for(void **state)
 		kill(pid, SIGCONT);
 		assert_int_equal(err, ERR_IO);
 		assert_string_equal(db_error(db), "no answer within 300 ms");
-		assert_in_range(waited, 1000, 4000);
+		assert_in_range(waited, 1000, 15000);
 	}
 	assert_int_equal(number(db, "SELECT 1", DB_NO_VALUES), 1);
 	arena_free(arena);
@@ -346,7 +346,7 @@ static void silent_servers_are_not_waited_for(void **state)
 	struct db *db;
 	int64_t begin = clock_monotonic_ms();
 	assert_int_equal(db_open(&setup, &db, error), ERR_IO);
-	assert_in_range(clock_monotonic_ms() - begin, 1000, 4000);
+	assert_in_range(clock_monotonic_ms() - begin, 1000, 15000);
 	assert_non_null(strstr(error, "timeout"));
 	assert_null(strstr(error, "secret"));
 	close(fd);

@@ -349,7 +349,7 @@ static void test_late_answer_is_kept(void **state)
 	assert_int_equal(counters.sent, 1);
 
 	assert_failed(ask(dns, DNS_TXT, "late2.slow.example", 100), "timeout");
-	sleep_ms(900);
+	sleep_ms(2000);
 	assert_text(lookup(dns, DNS_TXT, "late2.slow.example", 1, NULL), "at last");
 	dns_free(dns);
 }
@@ -591,8 +591,8 @@ static void test_fetch(void **state)
 	answers_want(answers, DNS_TXT, STR("fetch.silent.example"));
 	answers_want(answers, DNS_TXT, STR("nx.example"));
 	int64_t start_ms = clock_monotonic_ms();
-	dns_fetch(dns, answers, 1000);
-	assert_in_range(clock_monotonic_ms() - start_ms, 1000, 2500);
+	dns_fetch(dns, answers, 2500);
+	assert_in_range(clock_monotonic_ms() - start_ms, 2500, 4500);
 	assert_int_equal(answers_outstanding(answers), 0);
 	assert_int_equal(answers_get(answers, DNS_TXT, STR("a.example"))->status, DNS_DATA);
 	assert_int_equal(answers_get(answers, DNS_TXT, STR("fetch.slow.example"))->status, DNS_DATA);

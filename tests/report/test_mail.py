@@ -264,7 +264,7 @@ class Smtp(Submitted):
         for to, outcome in {"silent": "unreachable", "drip": "unreachable", "kept-silent": "later"}.items():
             with self.subTest(to):
                 self.assertEqual(self.submit(to + "@example.org", seconds=1)[0], outcome)
-                self.assertTrue(0.9 < self.took < 4, self.took)
+                self.assertTrue(0.9 < self.took < 10, self.took)
 
     def test_server_out_of_order(self):
         for options, outcome in [
@@ -340,14 +340,14 @@ class Command(Submitted):
         outcome, note = self.run_command("sleep {0} & sleep {0}".format(mark), seconds=1)
         self.assertEqual(outcome, "unreachable")
         self.assertIn("killed", note)
-        self.assertLess(self.took, 4)
+        self.assertLess(self.took, 10)
         left = subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True).stdout
         self.assertNotIn("sleep " + mark, left)
 
     def test_output_left_open(self):
         """What it leaves running with its output does not hold us."""
-        self.assertEqual(self.run_command("sleep 3 & exit 0")[0], "accepted")
-        self.assertLess(self.took, 2)
+        self.assertEqual(self.run_command("sleep 9 & exit 0")[0], "accepted")
+        self.assertLess(self.took, 8)
 
     def test_not_there(self):
         outcome, note = self.submit("ok@example.org", server="none:1", command=[self.top + "/none"])

@@ -139,13 +139,14 @@ class Send(Verbs):
         """The lease is given back, and the next one goes on."""
         for i in range(4):
             self.record("d%d.example" % i, RECORD % ("ok@d%d.example" % i))
-        self.sink.hook = lambda message: time.sleep(0.5)
+        self.sink.hook = lambda message: time.sleep(1)
         process = subprocess.Popen([test_courier.CTL, "report", "send", "-c", self.top + "/conf", "--now", str(NEXT)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         test_courier.wait.until("a report", lambda: self.sink.messages, 30)
         process.terminate()
         text, errors = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 75, text + errors)
+        self.sink.hook = None
         first = len(self.sink.messages)
         self.assertLess(first, 4)
         self.assertEqual(self.json("send", "--now", NEXT)["sent"], 4 - first)
