@@ -65,7 +65,9 @@ struct auth_options {
 	const struct address_set *domain_whitelist, *domain_whitelist_file;
 	const struct str *local_daemons; /* MacroList: {daemon_name}s whose clients are ours */
 	size_t n_local_daemons;
-	const struct str *sign_daemons; /* MTA: {daemon_name}s whose mail may be signed; none: all */
+	const struct str *mta_daemons; /* MTA: the same */
+	size_t n_mta_daemons;
+	const struct str *sign_daemons; /* SignDaemons: {daemon_name}s whose mail may be signed; none: all */
 	size_t n_sign_daemons;
 	const struct signers *signers;
 	const struct signature_options *signature_options; /* SignatureOptions: by sender; NULL: none differ */

@@ -15,7 +15,8 @@ static enum auth_origin kind_of(const struct auth_options *options, const struct
 	if (envelope->auth_user.n > 0)
 		return AUTH_AUTHENTICATED;
 	if (hosts_contain(options->internal_hosts, &envelope->client, envelope->client_name) ||
-		names(options->local_daemons, options->n_local_daemons, envelope->daemon_name))
+		names(options->local_daemons, options->n_local_daemons, envelope->daemon_name) ||
+		names(options->mta_daemons, options->n_mta_daemons, envelope->daemon_name))
 		return AUTH_INTERNAL;
 	return AUTH_OUTSIDE;
 }

@@ -101,8 +101,14 @@ static void warn_about(const struct signing_table *table, struct str key, struct
 	} else if (table->patterns && !star && str_index(key, '@') < 0) {
 		diag_warning(diag, place,
 			"\"%.*s\" matches no address, because a refile: table is held against the whole address, so "
-			"%s: write \"*@%.*s\"",
-			STR_ARG(key), table->idle, STR_ARG(key));
+			"%s: write \"*@%s%.*s\"",
+			STR_ARG(key), table->idle, key.n > 0 && key.p[0] == '.' ? "*" : "", STR_ARG(key));
+	} else if (str_starts(key, STR("@")) && !star) {
+		/* Postfix's tables have a domain's addresses so. */
+		diag_warning(diag, place,
+			"\"%.*s\" matches no address, because none begins with '@', so %s: write \"%.*s\"",
+			STR_ARG(key), table->idle,
+			STR_ARG(table->patterns ? arena_printf(diag->arena, "*%.*s", STR_ARG(key)) : str_skip(key, 1)));
 	}
 }
 

@@ -264,6 +264,11 @@ static void load(struct loader *loader, struct runtime *runtime)
 	take_over(loader);
 	struct config_values *values = &loader->values;
 	values->auth.internal_hosts = load_hosts(loader, "InternalHosts", values->tables.internal_hosts);
+	if (hosts_have_everybody(values->auth.internal_hosts))
+		diag_warning(loader->diag, place_of(loader, "InternalHosts"),
+			"InternalHosts names everybody: whoever reaches the MTA has mail signed, and no mail is judged "
+			"by SPF "
+			"and DMARC; write the networks that are yours");
 	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
 	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
 	values->auth.secondary_mx = load_hosts(loader, "SecondaryMX", values->tables.secondary_mx);

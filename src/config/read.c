@@ -123,14 +123,14 @@ static void set_option(
 	if (!may_replace(reader, row, said, value, place))
 		return;
 	const struct option_setting setting = {row, &config->values, config->arena, reader->diag, place, NULL};
-	if (!option_set(&setting, value))
-		return;
+	bool taken = option_set(&setting, value);
+	/* Also what was refused was said: nobody is to be told besides that it is missing. */
 	*said = (struct config_said){
 		.text = arena_dup(config->arena, value),
 		.place = place,
 		.file_index = reader->file_index,
 	};
-	if (row->type == OPTION_AUTHSERV_ID)
+	if (taken && row->type == OPTION_AUTHSERV_ID)
 		remember_authserv_id(config);
 }
 

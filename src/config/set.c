@@ -291,6 +291,9 @@ static bool set_reject_string(const struct option_setting *setting, struct str t
 static bool set_authserv_id(const struct option_setting *setting, struct str text)
 {
 	struct str id;
+	/* As it may stand in the field, which is how some guides for OpenDMARC write it. */
+	if (text.n > 2 && text.p[0] == '"' && text.p[text.n - 1] == '"')
+		text = str_from(text.p + 1, text.n - 2);
 	if (str_ieq(text, STR("HOSTNAME")))
 		return keep(setting, setting->values->spf.receiver);
 	if (domain_normalize(setting->arena, text, &id) && domain_is_hostname(id))

@@ -67,7 +67,7 @@ static const struct setting {
 	{"allow_username_mismatch", "", NULL, false},
 	{"sign_authenticated", "true",
 		"mail of authenticated clients is always signed: let them come through a daemon of the MTA "
-		"that MTA does not name",
+		"that SignDaemons does not name",
 		true},
 	{"auth_only", "true", "mail of authenticated clients is always signed", true},
 	{"sign_inbound", "false", "mail from outside is not signed: see ResignMailTo", true},

@@ -136,6 +136,9 @@ static void add_entry(struct builder *builder, const struct dataset_row *row)
 		text = str_trim(str_skip(text, 1));
 	}
 	entry.text = arena_dup_lower(builder->arena, text);
+	if (row->value.n > 0 && builder->kind != DATASET_DATABASE)
+		diag_warning(builder->diag, row->place, "\"%.*s\" behind \"%.*s\" is not read: write one entry a line",
+			STR_ARG(row->value), STR_ARG(row->key));
 	struct ip_network network;
 	if (text.n == 0) {
 		diag_error(builder->diag, row->place, "'!' with nothing behind it");
@@ -171,6 +174,23 @@ enum err hosts_build(struct arena *arena, const struct dataset *dataset, struct 
 }
 
 /* ---- asking ---- */
+
+bool hosts_have_everybody(const struct hosts *hosts)
+{
+	static const struct ip any[] = {{.family = IP_V4}, {.family = IP_V6}};
+	char key[NETWORK_KEY_SIZE];
+	if (hosts == NULL)
+		return false;
+	for (size_t i = 0; i < sizeof(any) / sizeof(*any); i++) {
+		const struct entry *entry = map_get(hosts->networks, network_key(&any[i], 0, key));
+		if (entry != NULL && entry->membership == INCLUDED)
+			return true;
+	}
+	for (size_t i = 0; i < hosts->n_patterns; i++)
+		if (str_eq(hosts->patterns[i].text, STR("*")) && hosts->patterns[i].membership == INCLUDED)
+			return true;
+	return false;
+}
 
 static enum membership by_network(const struct hosts *hosts, const struct ip *client)
 {

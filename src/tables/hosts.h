@@ -24,4 +24,7 @@ enum err hosts_build(struct arena *arena, const struct dataset *dataset, struct 
  */
 bool hosts_contain(const struct hosts *hosts, const struct ip *client, struct str client_name);
 
+/** Does an entry say that every IPv4 or every IPv6 client is in it? NULL @hosts: no. */
+bool hosts_have_everybody(const struct hosts *hosts);
+
 #endif

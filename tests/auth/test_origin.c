@@ -38,7 +38,10 @@ static const struct {
 	{"ignored host: verified, never judged", "sv", "198.51.100.4", "", "", false, VERIFY},
 	{"a daemon that signs", "sv", "192.0.2.7", "", "MSA", false, SIGN | VERIFY},
 	{"a daemon that does not", "sv", "192.0.2.7", "", "REINJECT", false, VERIFY},
+	{"a daemon whose mail is ours (MTA)", "sv", "203.0.113.1", "", "MSA", false, SIGN | VERIFY},
+	{"other mail is signed as without MTA", "sv", "203.0.113.1", "alice", "", false, SIGN},
 	{"a daemon that marks mail as ours (MacroList)", "sv", "203.0.113.1", "", "ORIGINATING", false, VERIFY},
+	{"MTA and SignDaemons: both have to name it", "sv", "203.0.113.1", "", "UNSIGNED", false, VERIFY},
 	{"a peer: nothing is done", "sv", "192.0.2.99", "", "", false, 0},
 	{"an authenticated client that is a peer", "sv", "192.0.2.99", "alice", "", true, 0},
 	{"authenticated at a daemon that does not sign", "sv", "203.0.113.1", "alice", "REINJECT", false, 0},
@@ -49,6 +52,7 @@ static void origins_have_their_rights(void **state)
 	(void)state;
 	struct arena *arena = arena_new(0);
 	static const struct str daemons[] = {STR_INIT("MSA"), STR_INIT("")};
+	static const struct str mta[] = {STR_INIT("MSA"), STR_INIT("UNSIGNED")};
 	static const struct str local[] = {STR_INIT("ORIGINATING")};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct auth_options options = {
@@ -59,6 +63,8 @@ static void origins_have_their_rights(void **state)
 			.ignore_hosts = hosts_of(arena, "csl:198.51.100.4"),
 			.sign_daemons = daemons,
 			.n_sign_daemons = COUNT(daemons),
+			.mta_daemons = mta,
+			.n_mta_daemons = COUNT(mta),
 			.local_daemons = local,
 			.n_local_daemons = COUNT(local),
 			.peers = hosts_of(arena, "192.0.2.99"),

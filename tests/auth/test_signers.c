@@ -268,6 +268,13 @@ static const struct {
 		"only"},
 	{"refile: a domain alone", "k example.com:s:$/rsa\n", "example.com k\n", DATASET_REFILE, 0,
 		"write \"*@example.com\""},
+	{"refile: .domain", "k example.com:s:$/rsa\n", ".example.com k\n", DATASET_REFILE, 0,
+		"write \"*@*.example.com\""},
+	{"refile: nothing before the @", "k example.com:s:$/rsa\n", "@example.com k\n", DATASET_REFILE, 0,
+		"matches no address, because none begins with '@', so this mail would leave unsigned: write "
+		"\"*@example.com\""},
+	{"nothing before the @", "k example.com:s:$/rsa\n", "@example.com k\n", DATASET_FILE, 0,
+		"write \"example.com\""},
 	{"a key of that name twice", "k example.com:s:$/rsa\nk example.com:t:$/ed\n", "* k\n", DATASET_FILE, 0,
 		"KeyTable:2: key \"k\" stands further up already"},
 	{"no such file", "k example.com:s:$/nope\n", "* k\n", DATASET_FILE, 1, "nope does not exist"},

@@ -19,6 +19,7 @@ Each real/*.txt is one or more set-ups:
                        | field NAME: TEXT | tag TAG=TEXT (of a signature) | copied A | held TEXT | said TEXT (in the log) | quiet TEXT (not there)
     -- fails           texts that `trimilter -n` must say when it refuses (exit 78)
     -- warns           texts that it must say although it starts
+    -- silent          texts that it must not say
     -- testkey         texts that `trimilterctl testkey` must say
     -- acts            OPTION VALUE :: a line as for send: it holds with this line of configuration behind the others (" && "
                        between several), and not without it
@@ -142,6 +143,8 @@ def check_start(setup, root, arguments):
     want(done.returncode == (78 if fails else 0), "trimilter -n: exit %d: %s" % (done.returncode, said(done)))
     for text in fails + lines_of(setup, "warns"):
         want(text in said(done).replace(root, ""), "trimilter -n does not say %r: %s" % (text, said(done)))
+    for text in lines_of(setup, "silent"):
+        want(text not in said(done), "trimilter -n says %r: %s" % (text, said(done)))
     for text in lines_of(setup, "testkey"):
         done = subprocess.run([CTL, "testkey", *arguments], capture_output=True, text=True, timeout=60)
         want(text in said(done).replace(root, ""), "testkey does not say %r: %s" % (text, said(done)))

@@ -212,7 +212,7 @@ static void tables_and_keys_are_opened(void **state)
 	const char *text = arena_printf(arena,
 		"BaseDirectory %s\nKeyTable file:KeyTable\nSigningTable refile:SigningTable\nInternalHosts "
 		"file:TrustedHosts\n"
-		"SignHeaders %s/headers\nMTA one, two\nAuthservID a.example\n",
+		"SignHeaders %s/headers\nMTA one, two\nSignDaemons three\nAuthservID a.example\n",
 		fixture->directory, fixture->directory)
 				   .p;
 	enum err err = load(text, &diag, &runtime);
@@ -224,8 +224,9 @@ static void tables_and_keys_are_opened(void **state)
 	assert_false(contains(runtime->auth.internal_hosts, NULL));
 	assert_int_equal(runtime->dkim_sign.n_sign_headers, 2);
 	check_str("headers", runtime->dkim_sign.sign_headers[1], "subject");
-	assert_int_equal(runtime->auth.n_sign_daemons, 2);
-	check_str("daemons", runtime->auth.sign_daemons[1], "two");
+	assert_int_equal(runtime->auth.n_mta_daemons, 2);
+	check_str("daemons", runtime->auth.mta_daemons[1], "two");
+	assert_int_equal(runtime->auth.n_sign_daemons, 1);
 	check_str("id", runtime->auth.authserv_id, "a.example");
 	const struct dkim_signer *found;
 	size_t n;

@@ -218,7 +218,7 @@ def sendmail_masquerades(site):
 
 @case(kind=SendmailSite)
 def sendmail_daemon_names(site):
-    """MTA NAME: what came through another of Sendmail's daemons is not signed."""
+    """SignDaemons NAME: what came through another of Sendmail's daemons is not signed."""
     options = dict(guide.options(guide.block("sendmail", "daemon-names").replace("MSP-v4", "ORIGINATING")))
     try:
         check(site.trimilter.reload(**options), "the reload was not taken")

@@ -134,9 +134,40 @@ static void mistakes_are_named(void **state)
 	arena_free(arena);
 }
 
+static const struct {
+	const char *what;
+	const char *list;
+	enum dataset_kind kind;
+	bool wanted;
+} everybody[] = {
+	{"IPv4", "10.0.0.0/8,0.0.0.0/0", DATASET_LIST, true},
+	{"IPv6", "::/0", DATASET_LIST, true},
+	{"with an exception", "0.0.0.0/0,!10.0.0.0/8", DATASET_LIST, true},
+	{"a star in a refile:", "127.0.0.1,*", DATASET_REFILE, true},
+	{"a star that means nothing", "*", DATASET_FILE, false},
+	{"nobody", "!0.0.0.0/0", DATASET_LIST, false},
+	{"half of all", "0.0.0.0/1,128.0.0.0/2", DATASET_LIST, false},
+	{"all of a domain", "*.example.com", DATASET_REFILE, false},
+	{"a set without a row", "", DATASET_LIST, false},
+};
+
+static void everybody_is_noticed(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	struct diag diag = diag_in(arena);
+	for (size_t i = 0; i < COUNT(everybody); i++)
+		check_int(everybody[i].what,
+			hosts_have_everybody(build(arena, &diag, everybody[i].list, everybody[i].kind)),
+			everybody[i].wanted);
+	assert_false(hosts_have_everybody(NULL));
+	arena_free(arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everybody_is_noticed),
 		cmocka_unit_test(members_are_found),
 		cmocka_unit_test(patterns_match_names_and_addresses),
 		cmocka_unit_test(mistakes_are_named),
