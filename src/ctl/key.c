@@ -146,39 +146,42 @@ static int start_one(
 	return EX_OK;
 }
 
+static void started_json(const struct key_request *request, const struct new_key *keys, size_t n, struct buf *out)
+{
+	struct json json = json_to(out);
+	json_object_begin(&json, NULL);
+	json_str(&json, "domain", request->domain);
+	json_array_begin(&json, "keys");
+	for (size_t i = 0; i < n; i++) {
+		json_object_begin(&json, NULL);
+		json_str(&json, "selector", keys[i].selector);
+		json_cstr(&json, "algorithm", key_type_text(keys[i].type));
+		json_int(&json, "key_bits", keys[i].bits);
+		json_str(&json, "owner", keys[i].owner);
+		json_str(&json, "record", keys[i].record);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_object_end(&json);
+}
+
+static void started_text(const struct key_request *request, const struct new_key *keys, size_t n, struct buf *out)
+{
+	buf_printf(out, "Publish%s, and leave what is there:\n\n", n > 1 ? " these" : "");
+	for (size_t i = 0; i < n; i++)
+		zone_line_add(out, arena_printf(out->arena, "%.*s.", STR_ARG(keys[i].owner)), keys[i].record);
+	buf_add_cstr(out, "\nThe present key signs on. Then, by hand or by a timer:  trimilterctl key advance");
+	for (size_t i = 0; i < request->ctl.n_config_paths; i++)
+		buf_printf(out, " -c %s", request->ctl.config_paths[i]);
+}
+
 static void show_started(struct key_request *request, const struct new_key *keys, size_t n)
 {
 	struct buf out = buf_in(arena_of(request));
-	struct json json = json_to(&out);
-	if (request->ctl.json) {
-		json_object_begin(&json, NULL);
-		json_str(&json, "domain", request->domain);
-		json_array_begin(&json, "keys");
-	} else {
-		buf_printf(&out, "Publish%s, and leave what is there:\n\n", n > 1 ? " these" : "");
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (request->ctl.json) {
-			json_object_begin(&json, NULL);
-			json_str(&json, "selector", keys[i].selector);
-			json_cstr(&json, "algorithm", key_type_text(keys[i].type));
-			json_int(&json, "key_bits", keys[i].bits);
-			json_str(&json, "owner", keys[i].owner);
-			json_str(&json, "record", keys[i].record);
-			json_object_end(&json);
-			continue;
-		}
-		zone_line_add(&out, arena_printf(arena_of(request), "%.*s.", STR_ARG(keys[i].owner)), keys[i].record);
-	}
-	if (request->ctl.json) {
-		json_array_end(&json);
-		json_object_end(&json);
-	} else {
-		buf_add_cstr(
-			&out, "\nThe present key signs on. Then, by hand or by a timer:  trimilterctl key advance");
-		for (size_t i = 0; i < request->ctl.n_config_paths; i++)
-			buf_printf(&out, " -c %s", request->ctl.config_paths[i]);
-	}
+	if (request->ctl.json)
+		started_json(request, keys, n, &out);
+	else
+		started_text(request, keys, n, &out);
 	ctl_print(&out);
 }
 

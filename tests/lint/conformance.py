@@ -70,7 +70,7 @@ def missing_units(file, names):
     if not wanted:
         yield "tests/%s: no test is named" % file
     for name in wanted:
-        if not re.search(r"\bcmocka_unit_test\w*\(%s\b" % re.escape(name), text):
+        if not re.search(r"\b(?:cmocka_unit_test\w*|ARENA_TEST)\(%s\b" % re.escape(name), text):
             yield "tests/%s runs no test %s" % (file, name)
 
 

@@ -9,22 +9,9 @@
 #include "report/aggregate_gzip.h"
 #include "tables/dataset.h"
 
-static struct arena *arena;
+#include "arena_test.h" /* last: its `arena` is in nobody's way then */
+
 static const char *corpus; /* directory */
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena = arena_new(0);
-	return arena != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	return 0;
-}
 
 /* All rows as one line each: what a reader of them would look at. */
 static bool describe(void *context, const struct store_row *store_row)
@@ -422,16 +409,16 @@ static void test_out_of_memory_within_a_callback(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_dialects, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_document, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_ours, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_bomb, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_inner_bomb, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_gzip, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_out_of_memory_within_a_callback, set_up, tear_down),
+		ARENA_TEST(test_dialects),
+		ARENA_TEST(test_errors),
+		ARENA_TEST(test_document),
+		ARENA_TEST(test_ours),
+		ARENA_TEST(test_memory),
+		ARENA_TEST(test_bomb),
+		ARENA_TEST(test_inner_bomb),
+		ARENA_TEST(test_out_of_memory),
+		ARENA_TEST(test_gzip),
+		ARENA_TEST(test_out_of_memory_within_a_callback),
 	};
 	corpus = argc > 1 ? argv[1] : "tests/fuzz/corpus/report_read";
 	return cmocka_run_group_tests(tests, NULL, NULL);

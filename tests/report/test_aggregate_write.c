@@ -8,22 +8,9 @@
 #include "aggregate_lab.h"
 #include "base/utf8.h"
 
-static struct arena *arena;
+#include "arena_test.h" /* last: its `arena` is in nobody's way then */
+
 static const char *golden; /* directory */
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena = arena_new(0);
-	return arena != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	return 0;
-}
 
 static struct str read_golden(const char *name)
 {
@@ -460,18 +447,18 @@ static void test_out_of_memory(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_golden, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_characters, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_all_bytes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_domains, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_rows, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_extremes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_plain_size, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_same_again, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_plain_of_damaged, set_up, tear_down),
+		ARENA_TEST(test_golden),
+		ARENA_TEST(test_policy),
+		ARENA_TEST(test_names),
+		ARENA_TEST(test_characters),
+		ARENA_TEST(test_all_bytes),
+		ARENA_TEST(test_domains),
+		ARENA_TEST(test_rows),
+		ARENA_TEST(test_extremes),
+		ARENA_TEST(test_split),
+		ARENA_TEST(test_plain_size),
+		ARENA_TEST(test_same_again),
+		ARENA_TEST(test_plain_of_damaged),
 		cmocka_unit_test(test_out_of_memory),
 	};
 	golden = argc > 1 ? argv[1] : "golden";
