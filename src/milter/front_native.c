@@ -24,6 +24,7 @@
 /* One that says nothing for so long loses its place to another, where all are taken: an MTA hardly pauses within a
  * message. */
 #define SILENT_MS 1000
+#define SLOW_MS 2000
 /* Of all loops: unfinished packets, for an MTA sends its fields in one go, and they are a tenth of the largest packet.
  */
 #define BUFFER_BYTES ((size_t)64 * 1024 * 1024)
@@ -72,7 +73,7 @@ static enum err native_prepare(struct service *service, int listener)
 	native->listener = listener;
 	native->is_tcp = listens_on_tcp(listener);
 	size_t n = n_processors();
-	native->limits = (struct native_limits){connections_max(), BUFFER_BYTES / n, IDLE_MS, SILENT_MS};
+	native->limits = (struct native_limits){connections_max(), BUFFER_BYTES / n, IDLE_MS, SILENT_MS, SLOW_MS};
 	native->loops = calloc(MAX_LOOPS, sizeof(*native->loops));
 	if (native->loops == NULL)
 		return ERR_NOMEM;

@@ -28,7 +28,8 @@ struct native_limits {
 	size_t connections;  /* more wait in the listener's backlog */
 	size_t buffer_bytes; /* of unfinished packets and unsent replies of the connections of one loop */
 	int64_t idle_ms;     /* a connection on which nothing is said for so long is closed */
-	int64_t silent_ms;   /* the same where another one waits for its place */
+	int64_t silent_ms;   /* the same where another one waits for its place; */
+	int64_t slow_ms;     /* and one that talks has had no verdict for so long */
 };
 
 /** What all loops share. */

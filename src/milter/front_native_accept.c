@@ -27,12 +27,24 @@ static enum accept_step pause_because(const struct native *native, const char *w
 	return ACCEPT_PAUSE;
 }
 
-static void make_room(const struct native *native, struct connection *silent)
+/*
+ * Whoever holds connections open and brings no message shall not keep others out. First those that say nothing, then
+ * those whose talk leads to nothing: nothing tells a hostile one from a slow sender, but between two verdicts an MTA
+ * says what it has to say in less time, or waits for its client and is silent. NULL: all have reason to stay.
+ */
+static struct connection *who_gives_way(const struct native *native, const struct loop *loop)
+{
+	struct connection *silent = loop_longest_silent(loop, native->limits.silent_ms);
+	return silent != NULL ? silent : loop_longest_without_verdict(loop, native->limits.slow_ms);
+}
+
+static void make_room(const struct native *native, struct connection *leaver)
 {
 	fault_log(LOG_LEVEL_WARNING, STR(""),
-		"%zu connections of the MTA are open: closing those that have been silent for longest",
+		"%zu connections of the MTA are open: closing those that have been silent, or brought no message, for "
+		"longest",
 		native->limits.connections);
-	loop_close(silent);
+	loop_close(leaver);
 }
 
 /* Takes over @fd. */
@@ -50,9 +62,8 @@ static bool give_place(struct native *native, struct loop *from, int fd)
 enum accept_step accept_one(struct native *native, struct loop *loop)
 {
 	bool is_full = atomic_load(&native->n_connections) >= native->limits.connections;
-	/* Whoever holds connections open and says nothing shall not keep others out. */
-	struct connection *silent = is_full ? loop_longest_silent(loop, native->limits.silent_ms) : NULL;
-	if (is_full && silent == NULL)
+	struct connection *leaver = is_full ? who_gives_way(native, loop) : NULL;
+	if (is_full && leaver == NULL)
 		return pause_because(native, "too many connections");
 	int fd = accept4(native->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	/* What the peer has given up meanwhile says nothing of the next. */
@@ -62,7 +73,7 @@ enum accept_step accept_one(struct native *native, struct loop *loop)
 		return ACCEPT_NONE;
 	if (fd < 0)
 		return pause_because(native, strerror(errno));
-	if (silent != NULL)
-		make_room(native, silent);
+	if (leaver != NULL)
+		make_room(native, leaver);
 	return give_place(native, loop, fd) ? ACCEPT_MORE : pause_because(native, "out of memory");
 }

@@ -193,6 +193,8 @@ static void serve(struct connection *connection, enum talk_step step, struct str
 	struct wire_out *out = &connection->scratch->out;
 	size_t n = bytes.n;
 	step = go_on(connection, step, &bytes);
+	if (connection->talk.has_verdict)
+		connection->verdict_ms = clock_monotonic_ms();
 	bool is_answered = out->n > 0;
 	bool alive = !out->failed && flush(connection) && step != TALK_ENDS;
 	out->n = 0;

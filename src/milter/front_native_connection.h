@@ -28,8 +28,9 @@ struct connection {
 	struct native *native;
 	struct scratch *scratch;
 	int fd;
-	atomic_int wait; /* enum connection_wait */
-	int64_t last_ms; /* a command came, or a reply left: half a command says nothing */
+	atomic_int wait;    /* enum connection_wait */
+	int64_t last_ms;    /* a command came, or a reply left: half a command says nothing */
+	int64_t verdict_ms; /* the last verdict was given; at first: the begin */
 	struct talk talk;
 	struct native_bytes input;  /* not finished yet */
 	struct native_bytes output; /* not sent yet */
@@ -71,6 +72,8 @@ void loop_close(struct connection *connection);
  * verdict is waited for does not count.
  */
 struct connection *loop_longest_silent(const struct loop *loop, int64_t silent_ms);
+/** Likewise, of those that go on talking: the one whose last verdict, or begin, is longest ago, if that is @slow_ms. */
+struct connection *loop_longest_without_verdict(const struct loop *loop, int64_t slow_ms);
 
 /** A new connection of @loop; to be called in the thread of the loop @from. False: out of memory, @fd stays open. */
 bool loop_add(struct loop *loop, const struct loop *from, int fd);

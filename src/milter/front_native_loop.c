@@ -210,6 +210,20 @@ struct connection *loop_longest_silent(const struct loop *loop, int64_t silent_m
 	return NULL;
 }
 
+struct connection *loop_longest_without_verdict(const struct loop *loop, int64_t slow_ms)
+{
+	int64_t oldest = clock_monotonic_ms() - slow_ms;
+	struct connection *found = NULL;
+	for (struct member *member = loop->members; member != NULL; member = member->next) {
+		struct connection *connection = &member->connection;
+		if (connection->talk.state == TALK_ENDING || connection->verdict_ms > oldest)
+			continue;
+		oldest = connection->verdict_ms;
+		found = connection;
+	}
+	return found;
+}
+
 /*
  * Where messages hold nearly all of MaximumMemory, those of them that hold much and have been silent for longest give
  * way: whoever sends a large header and stops shall not be the reason why others' large ones are deferred.
@@ -287,6 +301,7 @@ static void start(struct loop *loop, struct member *member)
 	event_assign(&member->deadline, loop->base, -1, 0, on_deadline, member);
 	member->started = true;
 	put_first(loop, member);
+	member->connection.verdict_ms = member->connection.last_ms;
 	connection_start(&member->connection);
 }
 

@@ -37,6 +37,8 @@ static void set_up(struct fixture *fixture, struct native_limits limits)
 	native->service = service_new(NULL);
 	service_publish(native->service, runtime_new(), true);
 	native->limits = limits;
+	if (limits.slow_ms == 0)
+		native->limits.slow_ms = 60000;
 	native->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	/* The bare family: the kernel chooses an abstract name. */
 	assert_int_equal(bind(native->listener, (struct sockaddr *)&fixture->address, sizeof(sa_family_t)), 0);
@@ -192,6 +194,52 @@ static void test_silent_ones_make_room(void **state)
 	tear_down(&fixture);
 }
 
+/* A verdict for a message without anything. */
+static void bring_message(int fd)
+{
+	static const char mail[] = "\0\0\0\5M<a>\0", rest[] = "\0\0\0\5R<b>\0\0\0\0\1N\0\0\0\1E";
+	say(fd, mail, sizeof(mail) - 1);
+	assert_true(is_answered(fd));
+	say(fd, rest, sizeof(rest) - 1);
+	do
+		assert_true(is_answered(fd));
+	while (hears(fd, 50));
+}
+
+/* Whoever goes on talking without a message to its end loses its place as well, the longest at it first. */
+static void test_slow_ones_make_room(void **state)
+{
+	(void)state;
+	struct fixture fixture;
+	int fds[6];
+	set_up(&fixture, (struct native_limits){.connections = 4,
+				 .buffer_bytes = 1 << 20,
+				 .idle_ms = 60000,
+				 .silent_ms = 60000,
+				 .slow_ms = 3000});
+	for (size_t i = 0; i < 4; i++)
+		fds[i] = connect_to(&fixture);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(is_answered(fds[i]));
+	for (unsigned i = 0; i < 64; i++) {
+		usleep(50000);
+		speak(fds[2]);
+		if (i % 16 == 0)
+			bring_message(fds[0]);
+	}
+	/* The loop that accepts has 0 and 2. */
+	fds[4] = connect_to(&fixture);
+	assert_true(is_answered(fds[4]));
+	assert_true(is_closed(fds[2], 0));
+	bring_message(fds[0]);
+	fds[5] = connect_to(&fixture);
+	assert_false(hears(fds[5], 200));
+	assert_false(hears(fds[0], 0) || hears(fds[1], 0) || hears(fds[3], 0) || hears(fds[4], 0));
+	for (size_t i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	tear_down(&fixture);
+}
+
 static void send_part(int fd, size_t n)
 {
 	static char part[900000];
@@ -248,9 +296,8 @@ static void test_large_messages_give_way(void **state)
 {
 	(void)state;
 	struct fixture fixture;
-	set_up(&fixture,
-		(struct native_limits){
-			.connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
+	set_up(&fixture, (struct native_limits){
+				 .connections = 100, .buffer_bytes = 1 << 20, .idle_ms = 60000, .silent_ms = 60000});
 	struct runtime *runtime = runtime_new();
 	runtime->auth.maximum_memory = 1000000;
 	service_publish(fixture.native.service, runtime, true);
@@ -303,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_idle_connections_are_closed),
 		cmocka_unit_test(test_each_loop_gets_its_share),
 		cmocka_unit_test(test_silent_ones_make_room),
+		cmocka_unit_test(test_slow_ones_make_room),
 		cmocka_unit_test(test_the_largest_gives_way),
 		cmocka_unit_test(test_large_messages_give_way),
 		cmocka_unit_test(test_stopped_ones_leave_connections_to_others),
