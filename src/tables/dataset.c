@@ -38,7 +38,7 @@ static const struct {
 	{"memcache:", "write the entries to a text file or an sqlite: database"},
 	{"repute:", "IgnoreHosts, IgnoreMailFrom and RejectSPF say what is done with whose mail"},
 	{"socket:", "let the server behind it write a text file or an sqlite: database"},
-	{"mysql:", "copy the rows to sqlite: or pgsql:, or to a text file"},
+	{"mysql:", "write the rows to a text file (the migration guide has the commands), or to sqlite: or pgsql:"},
 };
 
 static enum err read_fd(struct arena *arena, int fd, struct str *ret_text)

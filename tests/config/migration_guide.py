@@ -40,6 +40,18 @@ OPENDKIM = {
     "etc/opendkim/SigningTable": "*@example.com k\n",
     "etc/opendmarc.conf": "Socket inet:8893@127.0.0.1\nRejectFailures true\nHistoryFile /run/opendmarc/dat\n",
 }
+MYSQL = {
+    "etc/opendkim.conf": "Socket inet:%(port)d@127.0.0.1\nUserID opendkim\n"
+                         "KeyTable\tdsn:mysql://vmail:secret@localhost/vmail/table=dkim?keycol=id?datacol=domain,selector,private_key\n"
+                         "SigningTable dsn:mysql://vmail:secret@localhost/vmail/table=dkim?keycol=domain?datacol=id\n",
+    "etc/opendmarc.conf": OPENDKIM["etc/opendmarc.conf"],
+}
+# What MySQL answers.
+MYSQL_CLIENT = """#!/bin/sh
+[ "$*" = "-N -B -e SELECT domain, id FROM dkim vmail" ] && printf 'example.com\\t7\\n' && exit
+case "$*" in *CONCAT_WS*) printf '7\\texample.com:mail:'; sed ':a;N;$!ba;s/\\n/\\\\n/g' < @/var/lib/dkim/mail.key; exit ;; esac
+exit 1
+"""
 DKIM_FILTER = {
     "etc/dkim-filter.conf": "KeyList /etc/mail/keylist\nSocket inet:%(port)d@127.0.0.1\n",
     "etc/mail/keylist": "*@example.com:example.com:/var/lib/dkim/mail.key\n",
@@ -59,6 +71,7 @@ KEY = "var/lib/dkim/mail.key"
 CASES = [
     ("opendkim", OPENDKIM, KEY, "mail",
      ["opendkim-convert", "opendkim-user", "opendkim-switch", "opendkim-milters", "SIGNED", "testkey", "opendkim-back", "GONE"]),
+    ("mysql", MYSQL, KEY, "mail", ["mysql-tables", "START", "SIGNED", "testkey"]),
     ("dkim-filter", DKIM_FILTER, KEY, "mail.key", ["dkim-filter", "START", "SIGNED", "testkey"]),
     ("amavisd", AMAVISD, KEY, "mail", ["amavisd", "amavisd-keys", "START", "SIGNED", "testkey"]),
     ("rspamd", RSPAMD, "var/lib/rspamd/dkim/example.com.mail.key", "mail", ["rspamd", "rspamd-switch", "START", "SIGNED", "testkey"]),
@@ -96,6 +109,7 @@ class Host:
         self.write("bin/systemctl", SYSTEMCTL.replace("@", root), 0o755)
         self.write("bin/postfix", "#!/bin/sh\necho postfix \"$*\" >> %s/calls\n" % root, 0o755)
         self.write("bin/chown", "#!/bin/sh\necho chown \"$*\" >> %s/calls\n" % root, 0o755)
+        self.write("bin/mysql", MYSQL_CLIENT.replace("@", root), 0o755)
         os.symlink(DAEMON, os.path.join(root, "bin", "trimilter"))
         os.symlink(CTL, os.path.join(root, "bin", "trimilterctl"))
 
