@@ -12,6 +12,10 @@
 
 struct address_set;
 
+/**
+ * What each row of @dataset names: user@domain, domain, .domain; in a refile: set also with '*'. In @arena. What is
+ * none of these is said in @diag, with its line.
+ */
 struct address_set *address_set_new(struct arena *arena, const struct dataset *dataset, struct diag *diag);
 
 /** NULL @set: an empty one. @arena  scratch */

@@ -16,6 +16,7 @@ struct origin {
 	bool peer;             /* PeerList: none of the three */
 };
 
+/** What is done with mail of this sender: the table of tests/auth/test_origin.c. Pure. */
 struct origin origin_of(const struct auth_options *options, const struct auth_envelope *envelope);
 
 #endif

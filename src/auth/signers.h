@@ -71,13 +71,14 @@ enum signers_outcome signers_select_list(const struct signers *signers, struct a
 /** @pattern of a KeyTable with @domain in the place of each "%"; in @arena, or @pattern itself where it has none. */
 struct str signers_fill_in(struct arena *arena, struct str pattern, struct str domain);
 
-/** Every distinct (domain, selector) with its key file, for testkey; calls @visit until it returns false. */
+/** A key that signs, for trimilterctl. Borrowed from the signers. */
 struct signers_entry {
 	struct str name;
 	struct str domain, selector; /* "%": the author's domain */
 	struct str key_file;         /* path, "%" in it likewise; empty: the key stands in the table itself */
 	struct str key_text;         /* which is then here */
 };
+/** Every distinct (domain, selector); calls @visit until it returns false. */
 void signers_each(
 	const struct signers *signers, bool (*visit)(void *context, const struct signers_entry *entry), void *context);
 

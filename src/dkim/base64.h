@@ -20,6 +20,7 @@ static inline size_t base64_decoded_max(size_t n)
  */
 bool base64_decode(struct str text, uint8_t *out, size_t capacity, size_t *ret_n);
 
+/** With padding, on one line. */
 void base64_write(struct buf *out, const uint8_t *data, size_t n);
 
 #endif

@@ -59,6 +59,7 @@ struct crypto_key *crypto_key_generate(enum crypto_key_kind kind, unsigned bits)
 void crypto_key_free(struct crypto_key *key); /* accepts NULL */
 
 enum crypto_key_kind crypto_key_kind(const struct crypto_key *key);
+/** Of the modulus; Ed25519: 256. */
 unsigned crypto_key_bits(const struct crypto_key *key);
 enum crypto_verdict {
 	CRYPTO_GOOD,

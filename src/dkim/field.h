@@ -11,6 +11,7 @@ struct field_writer {
 	size_t column;
 };
 
+/** @name  whose length the first line begins with; it is not written. The value grows in @arena. */
 void field_begin(struct field_writer *field, struct arena *arena, const char *name);
 
 /** A tag on one line: "name=value;" */

@@ -63,6 +63,10 @@ struct dmarc_walk {
 	size_t n;
 };
 
+/**
+ * The records of the names from @domain up, asked for all at once. DMARC_READY: *ret_walk has one step at least.
+ * RFC 9989 section 4.10
+ */
 enum dmarc_progress dmarc_walk(struct dmarc_lookups *lookups, struct str domain, struct dmarc_walk *ret_walk);
 
 /** The @i-th name of a walk of at most @steps names; false: it has no more. */

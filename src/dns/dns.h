@@ -50,10 +50,12 @@ struct dns_answer *dns_lookup(
  */
 void dns_fetch(struct dns *dns, struct answers *answers, unsigned timeout_ms);
 
+/** Since the start; cached and in_flight: now. */
 struct dns_counters {
 	uint64_t questions, cache_hits, sent, timeouts, failures, refused_by_limit, crowded_out;
 	size_t cached, in_flight;
 };
+/** Any thread; each figure is right, together they are of nearly the same moment. */
 void dns_counters(struct dns *dns, struct dns_counters *ret_counters);
 
 #endif

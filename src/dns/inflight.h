@@ -63,6 +63,7 @@ void inflight_close(struct inflight *inflight, struct dns_answer *answer);
  */
 void inflight_tell(const struct dns_question *question, const char *why);
 
+/** Questions that can still be joined. Any thread. */
 size_t inflight_count(struct inflight *inflight);
 
 /**

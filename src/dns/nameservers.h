@@ -33,6 +33,7 @@ struct file_stamp {
 	off_t size;
 };
 
+/** Follows links, as resolv.conf most often is one. */
 struct file_stamp file_stamp_of(const char *path);
 bool file_stamp_eq(const struct file_stamp *a, const struct file_stamp *b);
 

@@ -60,6 +60,10 @@ struct results_read {
 	const char *error; /* NULL: well-formed to its end; else static text */
 };
 
+/**
+ * The value of an Authentication-Results field, RFC 8601 section 2.2; texts in @arena or borrowed from @value. With
+ * an error the results are those in front of it, the last one perhaps in part. Pure.
+ */
 void results_parse(struct arena *arena, struct str value, struct results_read *ret_results);
 
 /**

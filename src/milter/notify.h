@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+/** Serves, for the first time or again behind notify_reloading(). The master alone calls these. */
 void notify_ready(void);
 void notify_reloading(void);
 void notify_stopping(void);

@@ -11,6 +11,7 @@ struct pidfile {
 	char *path;
 };
 
+/** None: to be called first, so that pidfile_remove() may always be. */
 void pidfile_init(struct pidfile *pidfile);
 /** @path  empty: none. 0, or an exit status of sysexits.h with the reason in the log. */
 int pidfile_write(struct pidfile *pidfile, struct str path);

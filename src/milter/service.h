@@ -21,6 +21,7 @@ struct service *service_new(struct dns *dns);
 /** When no session is left. Accepts NULL. */
 void service_free(struct service *service);
 
+/** Borrowed. Any thread, as all that follows. */
 struct dns *service_dns(const struct service *service);
 
 /** Where messages are recorded for reports; NULL: nowhere. Set once at most: sessions keep no reference. */
@@ -48,6 +49,7 @@ bool service_memory_is_short(const struct service *service);
 /** True once after messages that needed much: the heap has holes that the system might have back. */
 bool service_memory_was_large(struct service *service);
 
+/** A connection of the MTA counts from its first word to its close. */
 void service_session_begin(struct service *service);
 void service_session_end(struct service *service);
 

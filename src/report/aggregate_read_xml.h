@@ -21,6 +21,7 @@ struct xml_event {
 
 struct xml_reader;
 
+/** In @arena, whose reset releases what libxml2 holds; want of memory jumps to its boundary, never through libxml2. */
 struct xml_reader *xml_reader_new(struct arena *arena);
 /** Parse the next bytes; no bytes: the end. NULL, or what is wrong, with the line, in the arena. */
 const char *xml_reader_add(struct xml_reader *reader, struct str bytes);

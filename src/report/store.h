@@ -31,7 +31,7 @@ enum err store_open(struct str url, struct store **ret_store, char error[STORE_E
 void store_close(struct store *store);              /* accepts NULL */
 const char *store_error(const struct store *store); /* of the last call that failed */
 
-enum err store_begin(struct store *store);
+enum err store_begin(struct store *store);  /* transactions do not nest */
 enum err store_commit(struct store *store); /* ERR_IO: rolled back */
 void store_rollback(struct store *store);   /* nothing where no transaction is open */
 
@@ -191,6 +191,7 @@ struct store_statistics {
 	uint64_t messages, rows, batches_open, reports, pending, sent, refused, expired, failures_waiting, suppressed;
 	int64_t oldest_open; /* period; 0: none */
 };
+/** Of all hosts that share it. */
 enum err store_statistics(struct store *store, int64_t now, struct store_statistics *ret_statistics);
 
 #endif
