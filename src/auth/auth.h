@@ -77,7 +77,7 @@ void auth_message_drop(struct auth_message *message);
 
 /* ---- what was found, for trimilterctl and reports; complete after AUTH_DONE ---- */
 
-enum auth_origin { AUTH_OUTSIDE, AUTH_AUTHENTICATED, AUTH_INTERNAL };
+enum auth_origin { AUTH_OUTSIDE, AUTH_AUTHENTICATED, AUTH_INTERNAL, AUTH_PEER };
 
 struct auth_findings {
 	enum auth_origin origin;

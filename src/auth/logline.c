@@ -111,6 +111,8 @@ static const char *origin_text(enum auth_origin origin)
 		return "authenticated";
 	case AUTH_INTERNAL:
 		return "internal";
+	case AUTH_PEER:
+		return "peer";
 	}
 	return "outside";
 }

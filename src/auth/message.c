@@ -166,7 +166,7 @@ void auth_rcpt(struct auth_message *message, struct str rcpt)
 {
 	if (message->origin.judge)
 		add_rcpt(message, rcpt);
-	if (message->runtime->auth.mode_sign && !message->origin.peer)
+	if (message->runtime->auth.mode_sign && message->origin.kind != AUTH_PEER)
 		signing_rcpt(&message->signing, rcpt);
 }
 
@@ -246,7 +246,7 @@ void auth_headers_done(struct auth_message *message)
 	author_find(message->arena, &message->headers, &message->findings.author);
 	if (message->origin.judge && message->findings.author.n_domains == 1)
 		with_answers(message, want_author, message->findings.author.domains[0]);
-	if (message->runtime->auth.mode_sign && !message->origin.peer)
+	if (message->runtime->auth.mode_sign && message->origin.kind != AUTH_PEER)
 		signing_begin(&message->signing, &message->origin, &message->findings.author,
 			message->envelope.auth_user, message->now);
 	/* What we sign ourselves is not verified as well, unless it is judged. */
@@ -381,7 +381,7 @@ static void write_results(struct auth_message *message, struct str queue_id)
 	struct auth_findings *findings = &message->findings;
 	const struct auth_options *options = &message->runtime->auth;
 	const struct auth_envelope *envelope = &message->source;
-	bool results = findings->judged || (findings->dkim_verified && findings->origin == AUTH_INTERNAL);
+	bool results = findings->judged || (findings->dkim_verified && findings->origin != AUTH_AUTHENTICATED);
 	if (options->software_header && (message->verdict.n_insertions > 0 || results))
 		insert(message, STR("DKIM-Filter"), software_value(message, queue_id));
 	if (options->received_spf && findings->spf_evaluated)

@@ -12,6 +12,8 @@ static bool names(const struct str *list, size_t n, struct str word)
 
 static enum auth_origin kind_of(const struct auth_options *options, const struct auth_envelope *envelope)
 {
+	if (hosts_contain(options->peers, &envelope->client, envelope->client_name))
+		return AUTH_PEER;
 	if (envelope->auth_user.n > 0)
 		return AUTH_AUTHENTICATED;
 	if (hosts_contain(options->internal_hosts, &envelope->client, envelope->client_name) ||
@@ -26,8 +28,7 @@ struct origin origin_of(const struct auth_options *options, const struct auth_en
 	struct origin origin = {.kind = kind_of(options, envelope)};
 	bool authenticated = origin.kind == AUTH_AUTHENTICATED;
 	bool ours = authenticated || origin.kind == AUTH_INTERNAL;
-	origin.peer = hosts_contain(options->peers, &envelope->client, envelope->client_name);
-	if (origin.peer)
+	if (origin.kind == AUTH_PEER)
 		return origin;
 	origin.may_sign = options->mode_sign && ours &&
 			  (options->n_sign_daemons == 0 ||

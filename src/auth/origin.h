@@ -13,7 +13,6 @@ struct origin {
 	bool judge;            /* SPF and DMARC */
 	bool relayed;          /* SecondaryMX: SPF is for whom the Received field names */
 	bool external_ignored; /* ExternalIgnoreList: not worth a word in the log */
-	bool peer;             /* PeerList: none of the three */
 };
 
 /** What is done with mail of this sender: the table of tests/auth/test_origin.c. Pure. */

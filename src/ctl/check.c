@@ -90,6 +90,8 @@ static void show_text(
 	struct dmarc_input input = author_input(&findings->author);
 	if (findings->origin == AUTH_AUTHENTICATED)
 		buf_add_cstr(out, "The client is authenticated: SPF and DMARC are not for its mail.\n");
+	else if (findings->origin == AUTH_PEER)
+		buf_add_cstr(out, "The client is in PeerList: nothing of it is looked at.\n");
 	else if (!findings->judged)
 		buf_add_cstr(out, "The client is one of ours: SPF and DMARC are not for its mail.\n");
 	if (findings->author.reason != NULL)

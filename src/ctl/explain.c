@@ -95,6 +95,8 @@ static void say_origin(struct buf *out, const struct auth_findings *findings)
 	if (findings->origin == AUTH_AUTHENTICATED)
 		buf_add_cstr(out, "The client has authenticated, so SPF and DMARC are not for it "
 				  "(IgnoreAuthenticatedClients).\n");
+	else if (findings->origin == AUTH_PEER)
+		buf_add_cstr(out, "The client is in PeerList, so nothing of it is looked at.\n");
 	else if (!findings->judged)
 		buf_add_cstr(out,
 			"The client is one of ours (InternalHosts, IgnoreHosts), so SPF and DMARC are not for "

@@ -76,6 +76,7 @@ static void origins_have_their_rights(void **state)
 		struct origin origin = origin_of(&options, &envelope);
 		int got = (origin.may_sign ? SIGN : 0) | (origin.may_verify ? VERIFY : 0) | (origin.judge ? JUDGE : 0);
 		check_int(rows[i].what, got, rows[i].wanted);
+		check_int(rows[i].what, origin.kind == AUTH_PEER, strstr(rows[i].what, "a peer") != NULL);
 	}
 	arena_free(arena);
 }
