@@ -335,6 +335,15 @@ static void combine(
 		*ret = strictest != NULL ? *strictest : results[0];
 	if (strictest == NULL)
 		ret->policy = ret->published = DMARC_POLICY_UNSET;
+	/*
+	 * An answer that is missing might make it stricter, whatever From looks like: else a From that cannot be read
+	 * and a signature of a name whose servers are silent would be the way round a policy.
+	 */
+	if (temperror != NULL && ret->policy != DMARC_P_REJECT) {
+		*ret = *temperror;
+		ret->policy = ret->published = DMARC_POLICY_UNSET;
+		return;
+	}
 	if (input->author != AUTHOR_SEVERAL) {
 		ret->status = DMARC_PERMERROR;
 		ret->reason = input->author_reason != NULL   ? input->author_reason
@@ -345,10 +354,6 @@ static void combine(
 	ret->status = DMARC_FAIL;
 	ret->reason = n < input->n_author_domains ? "From names several domains, more than are looked at"
 						  : "From names several domains";
-	if (temperror != NULL && ret->policy != DMARC_P_REJECT) {
-		*ret = *temperror;
-		ret->policy = ret->published = DMARC_POLICY_UNSET;
-	}
 }
 
 static size_t count_authors(const struct dmarc_options *options, const struct dmarc_input *input)

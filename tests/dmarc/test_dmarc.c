@@ -386,6 +386,18 @@ static void test_unreadable_authors(void **state)
 		{BANK "\n" SHOP, "shop.example bank.example", "dkim:shop.example",
 			{DMARC_PERMERROR, R, N, "bank.example", "bank.example", "", NULL}},
 		{"", "", "", {DMARC_PERMERROR, U, N, "", "", "", ""}},
+		/* what the DNS does not tell might refuse it: not by being unreadable does it get through */
+		{"FAILED _dmarc.bank.example", "bank.example", "",
+			{DMARC_TEMPERROR, U, N, "bank.example", "", "", NULL}},
+		{BANK, "bank.example", "dkim?lame.bank.example",
+			{DMARC_TEMPERROR, U, N, "bank.example", "bank.example", "", NULL}},
+		{BANK, "bank.example", "spf?lame.bank.example",
+			{DMARC_TEMPERROR, U, N, "bank.example", "bank.example", "", NULL}},
+		{SHOP "\nFAILED _dmarc.broken.test", "shop.example broken.test", "",
+			{DMARC_TEMPERROR, U, N, "broken.test", "", "", NULL}},
+		/* another one's failure suffices */
+		{BANK "\nFAILED _dmarc.broken.test", "broken.test bank.example", "",
+			{DMARC_PERMERROR, R, N, "bank.example", "bank.example", "", NULL}},
 	};
 	for (size_t i = 0; i < LENGTH(malformed); i++)
 		check(DMARC_TREE_WALK, AUTHOR_MALFORMED, &malformed[i]);
