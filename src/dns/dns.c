@@ -32,8 +32,10 @@ enum fixed {
 
 struct dns {
 	unsigned timeout_ms;
-	struct dns_zone *keys; /* TestPublicKeys; NULL: none */
-	struct dns_zone *zone; /* then the three below are NULL */
+	char *zone_path, *keys_path; /* NULL: none */
+	pthread_rwlock_t files;      /* of the two below, which are there or not for good */
+	struct dns_zone *keys;       /* TestPublicKeys; NULL: none */
+	struct dns_zone *zone;       /* then the three below are NULL */
 	struct cache *cache;
 	struct inflight *inflight;
 	struct dns_loop *loop;
@@ -112,16 +114,40 @@ static void on_stopped(void *context)
 
 typedef enum err zone_read(const char *path, struct dns_zone **ret_zone, char *error, size_t error_size);
 
-static enum err open_zone(struct str file, zone_read *read, struct dns_zone **ret_zone, char error[DNS_ERROR_SIZE])
+/* *ret_path is malloc'd, NULL where there is no file. */
+static enum err keep_path(struct str file, char **ret_path, char error[DNS_ERROR_SIZE])
 {
-	char path[4096];
-	if (file.n >= sizeof(path)) {
-		snprintf(error, DNS_ERROR_SIZE, "%.*s: %s", 80, file.p, strerror(ENAMETOOLONG));
-		return ERR_IO;
+	*ret_path = file.n > 0 ? strndup(file.p, file.n) : NULL;
+	if (file.n == 0 || *ret_path != NULL)
+		return ERR_OK;
+	snprintf(error, DNS_ERROR_SIZE, "out of memory");
+	return ERR_NOMEM;
+}
+
+static enum err read_zone(const char *path, zone_read *read, struct dns_zone **ret_zone, char error[DNS_ERROR_SIZE])
+{
+	return path != NULL ? read(path, ret_zone, error, DNS_ERROR_SIZE) : ERR_OK;
+}
+
+enum err dns_reread(struct dns *dns, char error[DNS_ERROR_SIZE])
+{
+	struct dns_zone *zone = NULL, *keys = NULL, *former_zone, *former_keys;
+	enum err err = read_zone(dns->zone_path, dns_zone_read, &zone, error);
+	if (err == ERR_OK)
+		err = read_zone(dns->keys_path, dns_zone_read_keys, &keys, error);
+	if (err != ERR_OK) {
+		dns_zone_free(zone);
+		return err;
 	}
-	memcpy(path, file.p, file.n);
-	path[file.n] = '\0';
-	return read(path, ret_zone, error, DNS_ERROR_SIZE);
+	pthread_rwlock_wrlock(&dns->files);
+	former_zone = dns->zone;
+	former_keys = dns->keys;
+	dns->zone = zone;
+	dns->keys = keys;
+	pthread_rwlock_unlock(&dns->files);
+	dns_zone_free(former_zone);
+	dns_zone_free(former_keys);
+	return ERR_OK;
 }
 
 /* For each question there is a socket; the other half of what may be open is for connections. */
@@ -159,16 +185,21 @@ static enum err open_resolver(struct dns *dns, const struct dns_options *given, 
 enum err dns_new(const struct dns_options *options, struct dns **ret_dns, char error[DNS_ERROR_SIZE])
 {
 	struct dns *dns = calloc(1, sizeof(*dns));
+	if (dns != NULL)
+		pthread_rwlock_init(&dns->files, NULL);
 	if (dns == NULL || !make_fixed_answers(dns)) {
 		dns_free(dns);
 		snprintf(error, DNS_ERROR_SIZE, "out of memory");
 		return ERR_NOMEM;
 	}
 	dns->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS;
-	enum err err = options->zone_file.n > 0 ? open_zone(options->zone_file, dns_zone_read, &dns->zone, error)
-						: open_resolver(dns, options, error);
-	if (err == ERR_OK && options->key_file.n > 0)
-		err = open_zone(options->key_file, dns_zone_read_keys, &dns->keys, error);
+	enum err err = keep_path(options->zone_file, &dns->zone_path, error);
+	if (err == ERR_OK)
+		err = keep_path(options->key_file, &dns->keys_path, error);
+	if (err == ERR_OK && dns->zone_path == NULL)
+		err = open_resolver(dns, options, error);
+	if (err == ERR_OK)
+		err = dns_reread(dns, error);
 	if (err != ERR_OK) {
 		dns_free(dns);
 		return err;
@@ -186,6 +217,9 @@ void dns_free(struct dns *dns)
 	cache_free(dns->cache);
 	dns_zone_free(dns->keys);
 	dns_zone_free(dns->zone);
+	free(dns->zone_path);
+	free(dns->keys_path);
+	pthread_rwlock_destroy(&dns->files);
 	for (size_t i = 0; i < N_FIXED; i++)
 		dns_answer_unref(dns->fixed[i]);
 	free(dns);
@@ -228,7 +262,7 @@ static struct dns_answer *ask(struct dns *dns, const struct dns_question *questi
 	return no_answer(dns, FIXED_CLOSED, question);
 }
 
-/* NULL: not in TestPublicKeys. */
+/* NULL: not in TestPublicKeys. Under the lock. */
 static struct dns_answer *test_key(const struct dns *dns, const struct dns_question *question)
 {
 	if (dns->keys == NULL || question->type != DNS_TXT)
@@ -240,18 +274,29 @@ static struct dns_answer *test_key(const struct dns *dns, const struct dns_quest
 	return NULL;
 }
 
+/* NULL: no file has it, and the DNS is to be asked. */
+static struct dns_answer *of_files(struct dns *dns, const struct dns_question *question)
+{
+	if (dns->zone_path == NULL && dns->keys_path == NULL)
+		return NULL;
+	pthread_rwlock_rdlock(&dns->files);
+	struct dns_answer *answer = test_key(dns, question);
+	if (answer == NULL && dns->zone != NULL) {
+		dns->zone_questions++;
+		answer = dns_zone_lookup(dns->zone, question);
+	}
+	pthread_rwlock_unlock(&dns->files);
+	return answer;
+}
+
 struct dns_answer *dns_lookup(
 	struct dns *dns, const struct dns_question *question, unsigned timeout_ms, dns_done *done, void *context)
 {
-	struct dns_answer *key = test_key(dns, question);
-	if (key != NULL)
-		return key;
-	if (dns->zone != NULL) {
-		dns->zone_questions++;
-		return dns_zone_lookup(dns->zone, question);
-	}
+	struct dns_answer *answer = of_files(dns, question);
+	if (answer != NULL)
+		return answer;
 	int64_t now_ms = clock_monotonic_ms();
-	struct dns_answer *answer = cache_get(dns->cache, question, now_ms);
+	answer = cache_get(dns->cache, question, now_ms);
 	if (answer != NULL)
 		return answer;
 	/* libunbound loses 300 bytes with each name that has an empty label. */
@@ -339,7 +384,7 @@ void dns_counters(struct dns *dns, struct dns_counters *ret_counters)
 		.failures = dns->failures,
 		.refused_by_limit = dns->refused_by_limit,
 		.crowded_out = dns->crowded_out};
-	if (dns->zone != NULL)
+	if (dns->zone_path != NULL)
 		return;
 	struct cache_counters cache;
 	cache_counters(dns->cache, &cache);

@@ -32,6 +32,11 @@ typedef void dns_done(void *context, const struct dns_question *question, struct
  */
 #define DNS_ERROR_SIZE 256
 enum err dns_new(const struct dns_options *options, struct dns **ret_dns, char error[DNS_ERROR_SIZE]);
+/**
+ * Read the files of zone_file and key_file again, where there are any; what they say holds for questions from now on.
+ * Errors as above: nothing has changed then. Any thread.
+ */
+enum err dns_reread(struct dns *dns, char error[DNS_ERROR_SIZE]);
 /** Waits for the loop thread; waiters not yet called are called with DNS_FAILED, "shutting down". Accepts NULL. */
 void dns_free(struct dns *dns);
 

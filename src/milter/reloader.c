@@ -75,6 +75,16 @@ static void adopt(struct reloader *reloader, const struct settings *wanted)
 	reloader->settings = *wanted;
 }
 
+/* As the last step: it is in force when it returns. 0, or an exit status with the reason in the log. */
+static int reread_answers(const struct reloader *reloader)
+{
+	char error[DNS_ERROR_SIZE];
+	enum err err = dns_reread(service_dns(reloader->service), error);
+	if (err != ERR_OK)
+		log_error("DNS: %s", error);
+	return err_exit_status(err);
+}
+
 static void reload(struct reloader *reloader)
 {
 	struct settings wanted;
@@ -82,12 +92,15 @@ static void reload(struct reloader *reloader)
 	int status = settings_read(reloader->invocation, true, &wanted);
 	if (status == 0)
 		status = settings_load(&wanted, &runtime);
+	if (status == 0)
+		status = reread_answers(reloader);
 	if (status == 0) {
 		adopt(reloader, &wanted);
 		recording_begin(reloader->service, &runtime->report);
 		publish(reloader, runtime);
 		log_info("configuration reloaded");
 	} else {
+		runtime_unref(runtime);
 		settings_release(&wanted);
 		log_error("configuration not reloaded: the old one stays in force");
 	}

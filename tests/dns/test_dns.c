@@ -650,8 +650,15 @@ static void test_zone_file(void **state)
 	struct dns_options options = {.zone_file = str_of(path)};
 	struct dns *dns = open_dns(options);
 	assert_text(lookup(dns, DNS_TXT, "a.example", 0, NULL), "from the file");
-	dns_free(dns);
+	write_file(path, "a.example TXT from another\n");
+	assert_text(lookup(dns, DNS_TXT, "a.example", 0, NULL), "from the file");
+	assert_int_equal(dns_reread(dns, error), ERR_OK);
+	assert_text(lookup(dns, DNS_TXT, "a.example", 0, NULL), "from another");
 	write_file(path, "a.example TXT\tx\nb.example TXT\n");
+	assert_int_equal(dns_reread(dns, error), ERR_CONFIG);
+	assert_non_null(strstr(error, ":2: TXT without a value"));
+	assert_text(lookup(dns, DNS_TXT, "a.example", 0, NULL), "from another");
+	dns_free(dns);
 	assert_int_equal(dns_new(&options, &dns, error), ERR_CONFIG);
 	assert_non_null(strstr(error, ":2: TXT without a value"));
 	unlink(path);

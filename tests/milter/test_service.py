@@ -76,6 +76,29 @@ class Service(Case):
         for line in ("S1: client=", "V1: client=", "R1: client="):
             self.assertEqual(daemon.log().count(line), 1)
 
+    def test_a_reload_reads_the_zone_file_again(self):
+        daemon = self.daemon(self.config).start()
+
+        def spf():
+            with self.session(daemon) as milter:
+                (field,) = milter.message("a@example.org", ["b@example.net"], self.headers, BODY).header("Authentication-Results")
+            return re.search(r"spf=(\w+)", field)[1]
+
+        self.headers = self.signed(daemon)
+        path = os.path.join(self.directory, "zone")
+        with open(path) as file:
+            zone = file.read()
+        for n, (text, told, want) in enumerate([(zone.replace("ip4:192.0.2.0/24 -all", "?all"), "configuration reloaded", "neutral"),
+                                                (zone + "broken.example TXT\n", "the old one stays in force", "neutral"),
+                                                (zone, "configuration reloaded", "pass")]):
+            with open(path, "w") as file:
+                file.write(text)
+            told_before = daemon.log().count(told)
+            daemon.signal(signal.SIGHUP)
+            wait_for(lambda: daemon.log().count(told) > told_before)
+            self.assertEqual(spf(), want, n)
+        self.assertRegex(daemon.log(), r"error: DNS: .*/zone:4: TXT without a value")
+
     def test_sandbox(self):
         for text, mode in (("", 2), ("Sandbox no\n", 0)):
             daemon = self.daemon(self.config + text).start()
