@@ -269,7 +269,11 @@ static void load(struct loader *loader, struct runtime *runtime)
 			"InternalHosts names everybody: whoever reaches the MTA has mail signed, and no mail is judged "
 			"by SPF "
 			"and DMARC; write the networks that are yours");
-	values->auth.external_ignore = load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
+	/* One file with most people: what is wrong in it is said once. */
+	values->auth.external_ignore =
+		str_eq(values->tables.external_ignore, values->tables.internal_hosts)
+			? values->auth.internal_hosts
+			: load_hosts(loader, "ExternalIgnoreList", values->tables.external_ignore);
 	values->auth.ignore_hosts = load_hosts(loader, "IgnoreHosts", values->tables.ignore_hosts);
 	values->auth.secondary_mx = load_hosts(loader, "SecondaryMX", values->tables.secondary_mx);
 	values->auth.spf_ignore_hosts = load_hosts(loader, "SPFIgnoreHosts", values->tables.spf_ignore_hosts);

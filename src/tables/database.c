@@ -199,8 +199,9 @@ static bool parse_dsn(struct parser *parser, struct str text)
 		i++;
 	if (i == COUNT_OF(backends)) {
 		diag_error(parser->diag, parser->place,
-			"%.*s: databases of type \"%.*s\" are not supported: sqlite3 and pgsql are. Copy the rows into "
-			"one of these, or into a text file named as file:/path",
+			"%.*s: databases of type \"%.*s\" are not supported: sqlite3 and pgsql are. Write the rows to "
+			"a "
+			"text file (the migration guide has the commands), or into one of these",
 			STR_ARG(parser->database->shown), STR_ARG(backend));
 		return false;
 	}

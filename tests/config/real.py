@@ -143,6 +143,8 @@ def check_start(setup, root, arguments):
     want(done.returncode == (78 if fails else 0), "trimilter -n: exit %d: %s" % (done.returncode, said(done)))
     for text in fails + lines_of(setup, "warns"):
         want(text in said(done).replace(root, ""), "trimilter -n does not say %r: %s" % (text, said(done)))
+    repeated = [text for text in set(said(done).split("\n")) if text and said(done).split("\n").count(text) > 1]
+    want(not repeated, "trimilter -n says twice: %s" % repeated)
     for text in lines_of(setup, "silent"):
         want(text not in said(done), "trimilter -n says %r: %s" % (text, said(done)))
     for text in lines_of(setup, "testkey"):

@@ -211,7 +211,7 @@ static void tables_and_keys_are_opened(void **state)
 	write_file("headers", STR("From\nSubject\n"));
 	const char *text = arena_printf(arena,
 		"BaseDirectory %s\nKeyTable file:KeyTable\nSigningTable refile:SigningTable\nInternalHosts "
-		"file:TrustedHosts\n"
+		"file:TrustedHosts\nExternalIgnoreList file:TrustedHosts\n"
 		"SignHeaders %s/headers\nMTA one, two\nSignDaemons three\nAuthservID a.example\n",
 		fixture->directory, fixture->directory)
 				   .p;
@@ -221,6 +221,7 @@ static void tables_and_keys_are_opened(void **state)
 	assert_int_equal(err, ERR_OK);
 	assert_int_equal(diag.n, 0);
 	assert_true(contains(runtime->auth.internal_hosts, "192.0.2.9"));
+	assert_true(contains(runtime->auth.external_ignore, "192.0.2.9"));
 	assert_false(contains(runtime->auth.internal_hosts, NULL));
 	assert_int_equal(runtime->dkim_sign.n_sign_headers, 2);
 	check_str("headers", runtime->dkim_sign.sign_headers[1], "subject");
