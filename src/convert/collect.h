@@ -4,6 +4,7 @@
 #ifndef TRIMILTER_CONVERT_COLLECT_H
 #define TRIMILTER_CONVERT_COLLECT_H
 
+#include "base/map.h"
 #include "convert/convert.h"
 #include "tables/dataset.h"
 
@@ -16,6 +17,7 @@ struct conversion {
 	struct config_values *values, *defaults;
 	/* Tables that become files; rows with the place that they come from. */
 	struct dataset keys, authors, options, internal;
+	struct map *known_keys, *known_authors; /* the rows' keys in lower case */
 };
 
 struct convert_item {

@@ -155,12 +155,10 @@ static void set_said(void *context, const char *option, struct str text, struct 
 	convert_set(context, option, text, place);
 }
 
-static bool has_row(const struct dataset *table, struct str key)
+/* Case does not count, as in tables. */
+static bool is_new(struct map *known, struct arena *arena, struct str key)
 {
-	for (size_t i = 0; i < table->n; i++)
-		if (str_ieq(table->rows[i].key, key))
-			return true;
-	return false;
+	return map_put(known, arena_dup_lower(arena, key), known);
 }
 
 struct str convert_key(
@@ -177,7 +175,7 @@ struct str convert_key(
 			STR_ARG(name), STR_ARG(path));
 		return name;
 	}
-	if (!has_row(&conversion->keys, name)) {
+	if (is_new(conversion->known_keys, arena, name)) {
 		const struct dataset_row row = {name, value, place};
 		dataset_add(arena, &conversion->keys, &row);
 	}
@@ -187,7 +185,8 @@ struct str convert_key(
 void convert_author(struct conversion *conversion, struct str pattern, struct str key, struct diag_place place)
 {
 	const struct dataset_row row = {pattern, key, place};
-	if (!has_row(&conversion->authors, pattern) || conversion->values->tables.multiple_signatures)
+	bool fresh = is_new(conversion->known_authors, conversion->arena, pattern);
+	if (fresh || conversion->values->tables.multiple_signatures)
 		dataset_add(conversion->arena, &conversion->authors, &row);
 }
 
@@ -262,7 +261,8 @@ static bool is_ours(const struct convert_file *file, struct str text)
 struct conversion *conversion_new(struct arena *arena, struct diag *diag)
 {
 	struct conversion *conversion = ARENA_NEW(arena, struct conversion);
-	*conversion = (struct conversion){.arena = arena, .diag = diag};
+	*conversion = (struct conversion){
+		.arena = arena, .diag = diag, .known_keys = map_new(arena), .known_authors = map_new(arena)};
 	conversion->items = ARENA_ARRAY(arena, n_option_rows, struct convert_item);
 	conversion->values = ARENA_NEW(arena, struct config_values);
 	conversion->defaults = ARENA_NEW(arena, struct config_values);
