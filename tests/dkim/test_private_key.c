@@ -81,6 +81,19 @@ static void test_forms(void **state)
 	}
 }
 
+static void test_size(void **state)
+{
+	(void)state;
+	static char text[65537] = RFC8463_RSA_PEM;
+	const char *error;
+	memset(text + strlen(text), '\n', sizeof(text) - strlen(text));
+	struct dkim_private_key *key = dkim_private_key_parse(str_from(text, sizeof(text) - 1), &error);
+	assert_non_null(key);
+	dkim_private_key_unref(key);
+	assert_null(dkim_private_key_parse(str_from(text, sizeof(text)), &error));
+	assert_string_equal(error, "too large for a key");
+}
+
 /* What is written is read again, in every form, and is the same key. */
 static void test_round_trips(void **state)
 {
@@ -152,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_compare),
 	};

@@ -1,5 +1,6 @@
 #include "dns/nameservers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -161,6 +162,24 @@ static void test_anchors(void **state)
 	arena_free(arena);
 }
 
+static void test_anchor_files(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/trimilter-anchors-XXXXXX";
+	struct arena *arena = arena_new(0);
+	struct anchors anchors;
+	close(mkstemp(path));
+	put(path, ". DS 1 2 3 aa\n", 1000);
+	assert_int_equal(anchors_read(arena, path, &anchors), ERR_OK);
+	assert_int_equal(anchors.n, 1);
+	unlink(path);
+	assert_int_equal(anchors_read(arena, path, &anchors), ERR_IO);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(anchors_read(arena, "/tmp", &anchors), ERR_IO);
+	assert_int_equal(errno, EISDIR);
+	arena_free(arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_resolv_conf),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_anchors),
+		cmocka_unit_test(test_anchor_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
