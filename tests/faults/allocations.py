@@ -120,9 +120,14 @@ def one(daemon, kind, number, seen):
 
 def told_too_often(log, seconds):
     """A cause has one line a minute and one at a worker's end; messages have their own."""
-    most = (1 + log.count("died of")) * (2 + seconds // 60)
+    most = (1 + len(re.findall(r"worker \d+ (?:died of|ended with)", log))) * (2 + seconds // 60)
     causes = collections.Counter(re.findall(r"(?m)^trimilter: error: (messages can be neither judged nor signed: .*?)(?: \(\d+ times .*)?$", log))
     return ["%d lines tell: %s" % (n, cause) for cause, n in causes.items() if n > most]
+
+
+def is_back(log):
+    """The next worker has started without a fault; while there are some it hardly would, however often it tries."""
+    return "serves" in re.split(r"worker \d+ (?:died of|ended with)", log)[-1]
 
 
 def serve(args, folder, orders, chance, internal_error):
@@ -149,7 +154,7 @@ def serve(args, folder, orders, chance, internal_error):
                     problems.append("the worker died: %s" % {k: v for k, v in orders.done().items() if k in ("culprit", "aborted")})
                 aborts += 1
                 orders.give(alloc_chance=0)     # not in the start of the next one
-                (worker,) = test_daemon.wait_for(lambda: daemon.workers() if "serves" in daemon.log().rsplit("died of", 1)[-1] else None, 60)
+                (worker,) = test_daemon.wait_for(lambda: daemon.workers() if is_back(daemon.log()) else None, 60)
                 orders.give(alloc_chance=chance)
         orders.give(alloc_chance=0)
         clean = collections.Counter()
