@@ -134,7 +134,7 @@ static bool write_fresh(const struct files *files, const struct file *file)
 	const struct file_rights *rights = &file->rights;
 	int fd = open(file->fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return complain(files, "cannot create", file->fresh);
+		return complain(files, "cannot create", file->path);
 	bool written = (rights->uid == (uid_t)-1 || fchown(fd, rights->uid, rights->gid) == 0) &&
 		       fchmod(fd, rights->mode) == 0 && write_all(fd, file->text);
 	if (!written)
