@@ -18,8 +18,8 @@ struct run {
 	size_t undecided;
 	size_t last_reporting; /* asked last; what libspf2 asks after it shows that it did not match */
 	/*
-	 * libspf2 aborts the process when a look-up gives it NULL. One place is left where it aborts for want of
-	 * memory, and that is its own: the 100 bytes of a response for an include.
+	 * libspf2 aborts the process when a look-up gives it NULL. Two places are left where it aborts for want of
+	 * memory, and they are its own: the 100 bytes of a response for an include, and a list of errors.
 	 */
 	SPF_dns_rr_t *spare;
 	bool broken;
