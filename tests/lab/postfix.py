@@ -9,6 +9,7 @@ import os
 import pwd
 import subprocess
 import tempfile
+import time
 
 from . import wait
 from .maildir import Maildir
@@ -172,8 +173,28 @@ class Postfix:
         """The instance with this configuration directory, whoever started it."""
         cls._run(["postfix", "-c", config, "stop"])
 
+    def smtpds(self):
+        """Process ids of those that speak SMTP now, idle ones too."""
+        with open(os.path.join(self.top, "queue", "pid", "master.pid")) as file:
+            master = int(file.read())
+        with open("/proc/%d/task/%d/children" % (master, master)) as file:
+            return {pid for pid in file.read().split() if self._name(pid) == "smtpd"}
+
+    @staticmethod
+    def _name(pid):
+        try:
+            with open("/proc/%s/comm" % pid) as file:
+                return file.read().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+
     def reload(self):
+        """Returns when no idle smtpd with the old main.cf can take the next connection; one in a session stays for its time."""
+        old = self.smtpds()
         self._run(["postfix", "-c", self.config, "reload"])
+        end = time.monotonic() + 3
+        while old & self.smtpds() and time.monotonic() < end:
+            time.sleep(0.02)
 
     def edit(self, *arguments):
         """postconf, to change main.cf ("name=value") or master.cf ("-F", "service/field=value")."""
