@@ -66,6 +66,8 @@ static bool dns_might_have_helped(const struct auth_findings *findings)
 	return false;
 }
 
+static const char LEFT_OUT[] = "From names more domains than DMARC looks at";
+
 /* What the operator does with mail that failed under this policy. */
 static enum verdict_action action_for(const struct auth_options *options, enum dmarc_policy policy)
 {
@@ -114,6 +116,13 @@ static void add_override(struct verdict *verdict, enum override_type type, struc
 	verdict->overrides[verdict->n_overrides++] = (struct verdict_override){type, comment};
 }
 
+/* A domain that stands behind as many others as are looked at may ask for anything, and must get no less than it asks
+ * for. */
+static bool authors_left_out_decide(const struct dmarc_result *dmarc)
+{
+	return dmarc->authors_left_out && dmarc->policy != DMARC_P_REJECT;
+}
+
 /* What the author's domain asks for. */
 static enum dmarc_policy policy_asked_for(const struct dmarc_result *dmarc)
 {
@@ -121,6 +130,8 @@ static enum dmarc_policy policy_asked_for(const struct dmarc_result *dmarc)
 	 */
 	if (dmarc->status == DMARC_TEMPERROR)
 		return dmarc->policy != DMARC_POLICY_UNSET ? dmarc->policy : DMARC_P_REJECT;
+	if (authors_left_out_decide(dmarc))
+		return DMARC_P_REJECT;
 	/* A From that cannot be read with certainty must not be a way round the policy of a domain that it names. */
 	if (dmarc->status == DMARC_PERMERROR)
 		return dmarc->policy;
@@ -183,13 +194,18 @@ static enum verdict_action decide_dmarc(struct arena *arena, const struct auth_o
 			return VERDICT_TEMPFAIL;
 		action = VERDICT_ACCEPT;
 	}
-	note_difference(asked, action, verdict);
+	if (authors_left_out_decide(dmarc) && action != VERDICT_ACCEPT)
+		add_override(verdict, OVERRIDE_LOCAL_POLICY, str_of(LEFT_OUT));
+	else
+		note_difference(asked, action, verdict);
 	return action;
 }
 
-static void apply_dmarc(struct arena *arena, const struct auth_options *options, struct str author_domain,
+static void apply_dmarc(struct arena *arena, const struct auth_options *options, const struct dmarc_result *dmarc,
 	enum verdict_action action, struct verdict *verdict, struct str *ret_reason)
 {
+	struct str author_domain = dmarc->author_domain;
+	bool left_out = authors_left_out_decide(dmarc);
 	if (action == VERDICT_TEMPFAIL) {
 		reply(verdict, VERDICT_TEMPFAIL, STR("451"), STR("4.7.5"),
 			arena_printf(arena, "DMARC check of %.*s is not possible now, try again later",
@@ -197,11 +213,15 @@ static void apply_dmarc(struct arena *arena, const struct auth_options *options,
 	} else if (action == VERDICT_QUARANTINE) {
 		verdict->action = VERDICT_QUARANTINE;
 		verdict->quarantine_reason =
-			arena_printf(arena, "quarantined by DMARC policy for %.*s", STR_ARG(author_domain));
+			left_out ? arena_printf(arena, "quarantined: %s", LEFT_OUT)
+				 : arena_printf(arena, "quarantined by DMARC policy for %.*s", STR_ARG(author_domain));
 		*ret_reason = verdict->quarantine_reason;
 	} else if (action == VERDICT_REJECT) {
-		*ret_reason = arena_printf(arena, "rejected by DMARC policy for %.*s", STR_ARG(author_domain));
-		reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"), reject_text(arena, options, author_domain));
+		*ret_reason =
+			left_out ? str_of(LEFT_OUT)
+				 : arena_printf(arena, "rejected by DMARC policy for %.*s", STR_ARG(author_domain));
+		reply(verdict, VERDICT_REJECT, STR("550"), STR("5.7.1"),
+			left_out ? *ret_reason : reject_text(arena, options, author_domain));
 	}
 }
 
@@ -382,7 +402,7 @@ static void enforce(struct arena *arena, const struct auth_options *options, con
 	const struct auth_findings *findings = input->findings;
 	decide_headers(arena, options, input, verdict, ret_reason);
 	if (is_open(verdict))
-		apply_dmarc(arena, options, findings->dmarc.author_domain, dmarc, verdict, ret_reason);
+		apply_dmarc(arena, options, &findings->dmarc, dmarc, verdict, ret_reason);
 	/* A forwarder breaks SPF, a list signatures as well. */
 	if (input->forwarder.n > 0)
 		return;

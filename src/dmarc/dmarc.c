@@ -344,6 +344,7 @@ static void combine(
 		ret->policy = ret->published = DMARC_POLICY_UNSET;
 		return;
 	}
+	ret->authors_left_out = n < input->n_author_domains;
 	if (input->author != AUTHOR_SEVERAL) {
 		ret->status = DMARC_PERMERROR;
 		ret->reason = input->author_reason != NULL   ? input->author_reason
@@ -352,8 +353,8 @@ static void combine(
 		return;
 	}
 	ret->status = DMARC_FAIL;
-	ret->reason = n < input->n_author_domains ? "From names several domains, more than are looked at"
-						  : "From names several domains";
+	ret->reason = ret->authors_left_out ? "From names several domains, more than are looked at"
+					    : "From names several domains";
 }
 
 static size_t count_authors(const struct dmarc_options *options, const struct dmarc_input *input)

@@ -41,19 +41,20 @@ struct dmarc_input {
 
 struct dmarc_result {
 	enum dmarc_status status;
-	enum dmarc_policy policy;      /* that applies to this message, after sp, np, t; UNSET: none found */
-	enum dmarc_policy published;   /* the same before t; for reports */
-	enum dmarc_policy disposition; /* policy where status is fail, else DMARC_P_NONE */
-	struct str author_domain;      /* the one that decided */
+	enum dmarc_policy policy;         /* that applies to this message, after sp, np, t; UNSET: none found */
+	enum dmarc_policy published;      /* the same before t; for reports */
+	enum dmarc_policy disposition;    /* policy where status is fail, else DMARC_P_NONE */
+	struct str author_domain;         /* the one that decided */
 	struct str organizational_domain; /* empty: not known */
-	struct str policy_domain;      /* whose record it is; empty: none */
-	struct str record;             /* its text, empty: none */
-	bool spf_aligned;              /* pass and aligned */
+	struct str policy_domain;         /* whose record it is; empty: none */
+	struct str record;                /* its text, empty: none */
+	bool spf_aligned;                 /* pass and aligned */
 	bool dkim_aligned;
-	bool testing;                  /* t=y */
-	bool non_existent;             /* np was looked at, and the author domain does not exist */
-	const char *reason;            /* static; NULL where there is nothing to say */
-	const struct str *queries;     /* names looked up, in order of need, "_dmarc.example.com" ... */
+	bool testing;              /* t=y */
+	bool authors_left_out;     /* From names more domains than are looked at: what they ask for is not known */
+	bool non_existent;         /* np was looked at, and the author domain does not exist */
+	const char *reason;        /* static; NULL where there is nothing to say */
+	const struct str *queries; /* names looked up, in order of need, "_dmarc.example.com" ... */
 	size_t n_queries;
 };
 

@@ -139,6 +139,53 @@ static void each_finding_has_its_action(void **state)
 	arena_free(arena);
 }
 
+/* What stands behind as many domains as are looked at might ask for anything. */
+static void domains_left_out_may_ask_for_anything(void **state)
+{
+	(void)state;
+	struct arena *arena = arena_new(0);
+	static const struct {
+		const char *what;
+		int options;
+		enum dmarc_policy policy;
+		enum verdict_action action;
+		const char *text;
+	} left_out[] = {
+		{"refused", REJECT, DMARC_P_NONE, VERDICT_REJECT, "From names more domains than DMARC looks at"},
+		{"without RejectFailures it is delivered", DEFAULTS, DMARC_P_NONE, VERDICT_ACCEPT, ""},
+		{"or held", HOLD, DMARC_POLICY_UNSET, VERDICT_QUARANTINE, ""},
+		{"monitor-only never refuses", REJECT | MONITOR, DMARC_POLICY_UNSET, VERDICT_ACCEPT, ""},
+		{"one that is known to ask for it", REJECT, DMARC_P_REJECT, VERDICT_REJECT,
+			"rejected by DMARC policy for a.example"},
+	};
+	for (size_t i = 0; i < COUNT(left_out); i++) {
+		struct auth_findings findings = {
+			.judged = true,
+			.dmarc_evaluated = true,
+			.dmarc = {.status = DMARC_FAIL,
+				.policy = left_out[i].policy,
+				.disposition =
+					left_out[i].policy == DMARC_POLICY_UNSET ? DMARC_P_NONE : left_out[i].policy,
+				.authors_left_out = true,
+				.author_domain = STR("a.example")},
+			.author = {.outcome = AUTHOR_SEVERAL, .n_fields = 1},
+		};
+		struct headers headers = {0};
+		struct policy_input input = {.findings = &findings, .headers = &headers};
+		struct auth_options options = options_of(left_out[i].options);
+		struct verdict verdict = {0};
+		decide(arena, &options, &input, &verdict);
+		check_str(left_out[i].what, str_of(verdict_action_text(verdict.action)),
+			verdict_action_text(left_out[i].action));
+		check_str(left_out[i].what, verdict.reply_text, left_out[i].text);
+		check_int(left_out[i].what, verdict.disposition,
+			left_out[i].action == VERDICT_REJECT       ? DMARC_P_REJECT
+			: left_out[i].action == VERDICT_QUARANTINE ? DMARC_P_QUARANTINE
+								   : DMARC_P_NONE);
+	}
+	arena_free(arena);
+}
+
 static void mail_that_is_ours_is_refused_for_nothing_but_a_broken_key(void **state)
 {
 	(void)state;
@@ -561,6 +608,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_finding_has_its_action),
+		cmocka_unit_test(domains_left_out_may_ask_for_anything),
 		cmocka_unit_test(mail_that_is_ours_is_refused_for_nothing_but_a_broken_key),
 		cmocka_unit_test(signatures_decide_where_the_operator_says_so),
 		cmocka_unit_test(spf_refuses_where_the_operator_says_so),

@@ -435,6 +435,13 @@ static void test_details(void **state)
 	options.maximum_author_domains = 1;
 	evaluate(&options, "", &message, &result);
 	assert_string_equal(result.reason, "From names several domains, more than are looked at");
+	assert_true(result.authors_left_out);
+	fill(&message, AUTHOR_MALFORMED, "a.example b.example", "");
+	evaluate(&options, "", &message, &result);
+	assert_true(result.authors_left_out);
+	fill(&message, AUTHOR_ONE, "a.example", "");
+	evaluate(&options, "", &message, &result);
+	assert_false(result.authors_left_out);
 	options.maximum_author_domains = 50; /* four at most, whatever the option says */
 	fill(&message, AUTHOR_SEVERAL, "a.example b.example c.example d.example e.example", "");
 	evaluate(&options, "", &message, &result);
