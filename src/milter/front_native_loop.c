@@ -225,22 +225,42 @@ struct connection *loop_longest_without_verdict(const struct loop *loop, int64_t
 }
 
 /*
- * Where messages hold nearly all of MaximumMemory, those of them that hold much and have been silent for longest give
- * way: whoever sends a large header and stops shall not be the reason why others' large ones are deferred.
+ * Who gives way where messages hold nearly all of MaximumMemory, so that nobody's large header is the reason why
+ * others' are deferred: of those that hold much the one that has long been silent, the longest first. While all of them
+ * go on sending, the one that has paused for longest may be any; then it is the one that holds most. NULL: none holds
+ * much.
  */
+static struct member *find_holder(const struct loop *loop)
+{
+	int64_t silent_since = clock_monotonic_ms() - loop->scratch.native->limits.silent_ms;
+	struct member *largest = NULL;
+	size_t most = ARENA_SMALL;
+	for (struct member *member = loop->last; member != NULL; member = member->previous) {
+		const struct talk *talk = &member->connection.talk;
+		if (talk->state == TALK_ENDING || talk->session == NULL)
+			continue;
+		size_t held = session_memory(talk->session);
+		if (held > ARENA_SMALL && member->connection.last_ms <= silent_since)
+			return member;
+		if (held > most) {
+			most = held;
+			largest = member;
+		}
+	}
+	return largest;
+}
+
 static void relieve(struct loop *loop)
 {
 	const struct service *service = loop->scratch.native->service;
-	struct member *member = loop->last, *previous;
-	for (; member != NULL && service_memory_is_short(service); member = previous) {
-		const struct talk *talk = &member->connection.talk;
-		previous = member->previous;
-		if (talk->state == TALK_ENDING || talk->session == NULL || session_memory(talk->session) <= ARENA_SMALL)
-			continue;
+	while (service_memory_is_short(service)) {
+		struct member *holder = find_holder(loop);
+		if (holder == NULL)
+			return;
 		fault_log(LOG_LEVEL_ERROR, STR(""),
 			"messages hold nearly all of MaximumMemory: closing connections that hold much and have long "
-			"been silent");
-		member_close(member);
+			"been silent, or hold most");
+		member_close(holder);
 	}
 }
 

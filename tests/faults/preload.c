@@ -41,7 +41,8 @@ void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
 static struct orders *_Atomic orders;
-static _Thread_local bool spared; /* allocations of this thread do not fail now */
+static _Thread_local bool spared;       /* allocations of this thread do not fail now */
+static _Thread_local char culprit[256]; /* the last of this thread */
 
 /* ---- orders ---- */
 
@@ -104,7 +105,8 @@ static bool alloc_fails(const void *caller, size_t size)
 		return false;
 	spared = true;
 	atomic_fetch_add(&mine->failed_allocs, 1);
-	name_caller(mine->culprit, sizeof(mine->culprit), caller, size);
+	name_caller(culprit, sizeof(culprit), caller, size);
+	memcpy(mine->culprit, culprit, sizeof(culprit));
 	spared = false;
 	errno = ENOMEM;
 	return true;
@@ -180,6 +182,7 @@ void abort(void)
 	/* The next process is to start, and the culprit to stay what it is, until the test has seen this one's end. */
 	if (mine != NULL) {
 		atomic_store(&mine->alloc_chance, 0);
+		memcpy(mine->culprit, culprit, sizeof(culprit));
 		name_caller(mine->aborted, sizeof(mine->aborted), CALLER, 0);
 	}
 	signal(SIGABRT, SIG_DFL);
