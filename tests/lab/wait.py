@@ -1,6 +1,10 @@
 """Waiting for what is to come: by asking again, never by sleeping blindly."""
+import secrets
 import socket
 import time
+
+PORTS = range(20001, 32768)
+given = set()       # by this process
 
 
 class Late(Exception):
@@ -20,12 +24,17 @@ def until(what, ask, seconds=20.0, every=0.02):
 
 
 def free_port():
-    """A TCP port on loopback that nobody listens on, above 20000."""
+    """A TCP port on loopback that nobody listens on: above 20000, and below those that the kernel gives to clients."""
     while True:
+        port = secrets.choice(PORTS)
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port > 20000:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given:
+            given.add(port)
             return port
 
 
